@@ -38,7 +38,9 @@ def _from_outside(name: str, what: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise PluginError(f"{what} {name!r}: cannot import {module_name!r} ({error}). Is its folder on PYTHONPATH?") from error
+        raise PluginError(
+            f"{what} {name!r}: cannot import {module_name!r} ({error}). Is its folder on PYTHONPATH?"
+        ) from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:
