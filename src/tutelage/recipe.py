@@ -1,0 +1,318 @@
+"""Recipes: a whole study in one YAML file, checked before anything is loaded, run or paid for.
+
+    # Two students side by side on the bundled steps task.   tutelage run pocket/steps
+    task:    {name: pocket/steps}
+    teacher: {backend: pocket, samples: 2}
+    student: {model: pocket/nano, learning_rate: 2.0e-3, epochs: 8}
+    arms:    [fine-tuning, reasoning-distillation]
+    seeds:   [1, 2]
+
+Every key is listed below with its default. Unknown keys are refused with the nearest known one, and all problems of a
+recipe are told at once. `task.dev_fraction=0.2` on the command line changes one value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from tutelage.errors import RecipeError, all_problems
+from tutelage.plugins import unknown
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are refused, values are checked and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class FieldMap(Section):
+    """Which columns of the user's own file hold what."""
+
+    question: str = "question"
+    answer: str = "answer"
+    choices: str | list[str] | None = None
+    """One column that holds a list, or one column for each choice."""
+    rationale: str | None = None
+    """A column with rationales written beforehand; `teacher: {backend: recorded}` without a path reads it."""
+    id: str | None = None
+
+
+class TaskSection(Section):
+    """What is asked."""
+
+    name: str
+    """A built-in task (`tutelage tasks`), any name for your own file, or "package.module:load"."""
+    data: str | None = None
+    """Folder or file of a built-in task's data; without it, the folder in the variable TUTELAGE_DATA."""
+    train: str | None = None
+    """Your own file (JSONL, JSON, CSV, Parquet) or hub data set."""
+    test: str | None = None
+    """Your own test file; without it a part of `train` is held out, by question."""
+    fields: FieldMap | None = None
+    answers: Literal["letter", "yes_no", "number", "words"] | None = None
+    """Answer type of your own task."""
+    dev_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training questions held out for all choices."""
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of `train` held out for the test, where there is no test file."""
+    limit: Positive | None = None
+    """Use only so many training questions, chosen by the hash of their ids."""
+
+
+class TeacherSection(Section):
+    """Whose rationales are learnt from."""
+
+    backend: str = "recorded"
+    """`recorded` (a file), `pocket` (the bundled rule-based teacher), or "package.module:write"."""
+    path: str | None = None
+    """File of recorded rationales; without it those that came with the task's own data."""
+    samples: Positive = 1
+    """Rationales asked for, or read, for each question."""
+    keep: Positive | None = None
+    """At most so many correct rationales are kept for each question; without it all of them."""
+    error_rate: Share = 0.0
+    """Chance that the pocket teacher goes wrong in a step."""
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training questions that the teacher is asked; chosen by the hash of their ids."""
+    seed: int = 0
+
+
+class LoraSection(Section):
+    """Low-rank adapters instead of full fine-tuning."""
+
+    rank: Positive = 16
+    alpha: Positive = 32
+    dropout: Share = 0.0
+    targets: list[str] | None = None
+    """Names of the adapted layers; without them peft's default for the architecture."""
+
+
+class StudentSection(Section):
+    """The model that learns, and how."""
+
+    model: str
+    """A hub name, a local folder, or a bundled checkpoint: pocket/nano, pocket/mini, pocket/causal-nano."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    epochs: Positive = 10
+    batch_size: Positive = 8
+    """Examples in one step, before accumulation."""
+    batch_tokens: Positive | None = None
+    """Instead of `batch_size`: padded tokens in one step."""
+    accumulate: Positive = 1
+    """Batches whose gradients are summed before a step."""
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    warmup: Share = 0.05
+    """Share of all steps over which the learning rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    select: Literal["dev_accuracy", "dev_loss", "last"] = "dev_accuracy"
+    """Which epoch's weights are kept. Never decided on the test split."""
+    evaluate_every: Positive = 1
+    """Epochs between two looks at the dev split."""
+    patience: Positive | None = None
+    """Stop after so many looks without a better one."""
+    max_prompt_tokens: Positive = 512
+    max_target_tokens: Positive = 512
+    """Also the most a student writes when it is scored."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` is bf16 on a GPU that has it, else fp32."""
+    gradient_checkpointing: bool = False
+    lora: LoraSection | None = None
+
+
+class ScoreSection(Section):
+    """How a student is scored."""
+
+    votes: Positive = 1
+    """Answers written for each question; the majority counts. 1 is greedy decoding."""
+    temperature: Annotated[float, Field(gt=0)] = 0.7
+    """For `votes` above 1."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    batch_tokens: Positive = 16384
+    """Padded tokens in one batch of generation."""
+    dev_limit: Positive | None = 200
+    """Dev questions looked at after an epoch; without it all of them."""
+
+
+class ComputeSection(Section):
+    """What the machine may give."""
+
+    jobs: Positive | None = None
+    """Students trained at the same time, each in a process of its own; without it one for each core, one on a GPU."""
+    threads: Positive = 1
+    """CPU threads of each process. Part of the fingerprint: sums in another order give other digits."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Arm(Section):
+    """One row of the result: a method, and what it does differently from the rest of the recipe."""
+
+    method: str
+    name: str = ""
+    """How the row is called; the method's name where there is only one arm of it."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Dotted keys changed for this arm alone, e.g. {student.epochs: 4}."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"method": value, "name": value}
+        if isinstance(value, dict):
+            raw = cast("dict[str, Any]", value)
+            return {"name": raw.get("method", ""), **raw}
+        return value
+
+
+class Recipe(Section):
+    """A study: one task, its parts, a list of arms and seeds."""
+
+    title: str = ""
+    task: TaskSection
+    teacher: TeacherSection | None = None
+    format: str = "arrow"
+    """How prompts and targets are written: arrow, therefore, answer-line, or "package.module:FORMAT"."""
+    student: StudentSection
+    arms: Annotated[list[Arm], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)] = [1]
+    score: ScoreSection = ScoreSection()
+    compute: ComputeSection = ComputeSection()
+
+    @field_validator("seeds")
+    @classmethod
+    def _once(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice; the same run twice is no second run")
+        return seeds
+
+    @model_validator(mode="after")
+    def _arms_differ(self) -> Recipe:
+        names = [arm.name for arm in self.arms]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"arms: {', '.join(map(repr, twice))} stands twice; give each arm a `name:` of its own")
+        return self
+
+    def for_arm(self, arm: Arm) -> Recipe:
+        """The recipe as this arm sees it, with its own changes made."""
+        return parse(override(self.model_dump(mode="json"), arm.set), where=f"arm {arm.name!r}") if arm.set else self
+
+
+def load(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Recipe, str]:
+    """A built-in recipe or one from a file, with `a.b=value` overrides, and its text as written.
+
+    Raises RecipeError that tells every problem at once.
+    """
+    path = find(name_or_path)
+    text = path.read_text(encoding="utf-8")
+    try:
+        raw: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name_or_path}: not YAML. {error}") from error
+    if not isinstance(raw, dict):
+        raise RecipeError(
+            f"{name_or_path}: a recipe is a mapping of sections such as `task:`; got {type(raw).__name__}"
+        )
+    changed = override(cast("dict[str, Any]", raw), dict(_override(text) for text in overrides))
+    return parse(changed, where=name_or_path), text
+
+
+def find(name_or_path: str) -> Path:
+    """Where a recipe stands: a path if it looks like one, else a built-in name. Raises RecipeError."""
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise RecipeError(f"no file {name_or_path!r}. `tutelage recipes` lists the built-in ones.")
+    known = builtin()
+    if name_or_path in known:
+        return known[name_or_path]
+    raise RecipeError(
+        unknown("recipe", name_or_path, known) + ". A recipe of your own is named by its path, ending .yaml"
+    )
+
+
+def builtin() -> dict[str, Path]:
+    """Built-in recipes by name, e.g. "pocket/steps"."""
+    folder = Path(str(files("tutelage"))) / "recipes"
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+
+
+def override(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a raw recipe in which dotted keys have new values: {"student.epochs": 4}."""
+    result = dict(raw)
+    for dotted, value in changes.items():
+        head, _, tail = dotted.partition(".")
+        if not tail:
+            result[head] = value
+            continue
+        inner: Any = result.get(head)
+        result[head] = override(cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}, {tail: value})
+    return result
+
+
+def parse(raw: Mapping[str, Any], *, where: str) -> Recipe:
+    """A checked recipe. Raises RecipeError with every problem by its dotted key."""
+    try:
+        return Recipe.model_validate(dict(raw))
+    except ValidationError as error:
+        problems = [_problem(dict(details)) for details in error.errors()]
+        raise RecipeError(all_problems(f"{where}: {len(problems)} problem(s):", problems)) from None
+
+
+def _override(text: str) -> tuple[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise RecipeError(f"override {text!r}: expected KEY=VALUE, e.g. student.learning_rate=3e-4")
+    return key.strip(), _number_or(yaml.safe_load(value))
+
+
+def _number_or(value: Any) -> Any:
+    """YAML 1.1 reads 3e-4 as a string, since it has no dot; people mean a number."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _problem(details: dict[str, Any]) -> str:
+    location = [str(part) for part in details["loc"]]
+    key = ".".join(location)
+    if details["type"] == "extra_forbidden":
+        return f"{'.'.join(location[:-1]) or 'recipe'}: {unknown('key', location[-1], _keys_at(location[:-1]))}"
+    if details["type"] == "missing":
+        return f"{key}: missing"
+    message = details["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}; got {details['input']!r}" if key else message
+
+
+def _keys_at(location: Sequence[str]) -> list[str]:
+    """The keys that a section knows; `location` are the names on the way to it."""
+    model: type[BaseModel] = Recipe
+    for name in location:
+        if name.isdigit() or name not in model.model_fields:
+            continue
+        model = _section_in(model.model_fields[name].annotation) or model
+    return list(model.model_fields)
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The Section inside an annotation such as `LoraSection | None` or `list[Arm]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        found = _section_in(inner)
+        if found:
+            return found
+    return None
