@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from tutelage.errors import RunError
 
@@ -91,11 +91,20 @@ def is_finished(folder: Path) -> bool:
 
 
 @contextmanager
-def locked(path: Path) -> Generator[None]:
-    """Hold the lock file at `path`; waits for another live process, never for a killed one."""
+def locked(path: Path, *, wait: bool = True) -> Generator[None]:
+    """Hold the lock file at `path`: wait for another live process, or with wait=False raise RunError. A killed process
+    holds nothing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
+    lock = FileLock(path, timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunError(f"another run is at work in {path.parent}. Wait for it, or choose another --out.") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _make(folder: Path, name: str, print_: str, inputs: Mapping[str, Json], make: Callable[[Path], None]) -> None:
@@ -156,6 +165,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Json) -> None:
     """Write one JSON value, indented, whole or not at all."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a file that `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -1,0 +1,36 @@
+# Two commands are enough: `make demo` and `make test`. Both set up .venv themselves.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# Tiny models run fastest on one thread; two threads that compete for a core lose tenfold.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint format checkpoints clean
+
+demo: $(READY)   ## distil a student on the bundled task, print the table, write demo-out/report.html
+	$(BIN)/tutelage run pocket/steps --out demo-out
+
+test: lint       ## every check: lint, types, imports, and all tests
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: $(READY)   ## ruff, pyright, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(READY) ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+checkpoints: $(READY) ## pretrain the bundled checkpoints again (up to an hour on two cores)
+	$(BIN)/python -m tutelage.pocket.pretrain
+
+clean:           ## remove what the two commands made
+	rm -rf $(VENV) demo-out
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@

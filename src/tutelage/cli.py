@@ -1,0 +1,185 @@
+"""The command line: `tutelage --help` teaches it. Errors of input end with a message and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from tutelage import __version__
+from tutelage.errors import TutelageError
+
+if TYPE_CHECKING:
+    from tutelage.types import Verdict
+
+app = typer.Typer(
+    name="tutelage",
+    help="Teach small language models to reason, and report honestly how well they do.\n\n"
+    "Start with `tutelage run pocket/steps`: it needs no network and no GPU, and ends with a table and a page to read.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+
+RecipeName = Annotated[str, typer.Argument(help="A built-in recipe (`tutelage recipes`) or the path of a YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Changes such as `student.learning_rate=3e-4` or `seeds=[1,2,3]`.")
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run. Default: runs/<recipe>.")]
+
+
+@app.command()
+def run(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: Out = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the table.")] = False,
+) -> None:
+    """Run a study: train and score every arm, then write report.html, report.md and report.json.
+
+    What is already done is not done again: after a crash or Ctrl-C, give the same command and it goes on from there.
+    """
+    from tutelage import recipe as recipes
+    from tutelage.display import show_problems, watching
+    from tutelage.methods import check as checks
+    from tutelage.methods import run as runner
+    from tutelage.report import print_table, write_report
+
+    parsed, text = recipes.load(recipe, overrides or ())
+    folder = out or runner.default_folder(recipe)
+    runner.check_folder(folder)
+    show_problems(checks.problems(parsed), recipe)
+    command = "tutelage run " + " ".join(shlex.quote(word) for word in (recipe, *(overrides or ())))
+    with watching(runner.jobs_of(parsed), quiet=quiet) as watch:
+        runner.run(parsed, text, folder, name=recipe, command=command, watch=watch)
+    report = write_report(folder)
+    print_table(report)
+    typer.echo(f"report    {folder / 'report.html'}")
+    typer.echo(f"students  {folder / 'students'}")
+
+
+@app.command()
+def check(recipe: RecipeName, overrides: Overrides = None, out: Out = None) -> None:
+    """Check a recipe and print the plan: what is there already and what a run would do. Loads no model."""
+    from tutelage import recipe as recipes
+    from tutelage.display import print_plan, show_problems
+    from tutelage.methods import check as checks
+    from tutelage.methods import run as runner
+
+    parsed, _ = recipes.load(recipe, overrides or ())
+    folder = out or runner.default_folder(recipe)
+    show_problems(checks.problems(parsed), recipe)
+    print_plan(checks.plans(parsed, folder), folder)
+
+
+@app.command()
+def recipes() -> None:
+    """List the built-in recipes; `tutelage recipes > /dev/null` is not needed to run your own."""
+    from tutelage.display import print_recipes
+    from tutelage.recipe import builtin
+
+    print_recipes(builtin())
+
+
+@app.command()
+def tasks() -> None:
+    """List the built-in tasks, their answer types, and what is there of their data."""
+    from tutelage.display import print_tasks
+    from tutelage.methods.sources import describe_tasks
+
+    print_tasks(describe_tasks())
+
+
+@app.command()
+def grade(
+    file: Annotated[Path, typer.Argument(help="JSONL with rows `id`, `text` (what was written), `answer` (gold).")],
+    task: Annotated[str, typer.Option("--task", "-t", help="Whose answers are read; see `tutelage tasks`.")],
+    format: Annotated[str, typer.Option(help="How the answer is marked: arrow, therefore or answer-line.")] = "arrow",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Grade written answers: accuracy with its 95% interval, and how many could not be read."""
+    from tutelage.methods.sources import grade_rows
+
+    verdicts = grade_rows(file, task, format)
+    summary = _summary(verdicts)
+    if as_json:
+        typer.echo(json.dumps({**summary, "verdicts": verdicts}))
+    else:
+        typer.echo(
+            f"accuracy {summary['accuracy']:.1%} [{summary['low']:.1%}, {summary['high']:.1%}], "
+            f"n {summary['n']}, unread {summary['unread']}"
+        )
+
+
+def _summary(verdicts: dict[str, Verdict]) -> dict[str, Any]:
+    from tutelage.evaluation.metrics import wilson
+
+    correct = sum(v == "correct" for v in verdicts.values())
+    interval = wilson(correct, len(verdicts))
+    return {
+        "accuracy": correct / len(verdicts),
+        "low": interval.low,
+        "high": interval.high,
+        "n": len(verdicts),
+        "correct": correct,
+        "unread": sum(v == "unread" for v in verdicts.values()),
+    }
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
+    """Write the report of a finished run again."""
+    from tutelage.report import print_table, write_report
+
+    print_table(write_report(folder))
+    typer.echo(f"report    {folder / 'report.html'}")
+
+
+@app.command()
+def ask(
+    student: Annotated[Path, typer.Argument(help="A student's folder: runs/<run>/students/<arm>-seed<k>.")],
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    choices: Annotated[
+        list[str] | None, typer.Option("--choice", "-c", help="An option; give it once for each.")
+    ] = None,
+) -> None:
+    """Ask a trained student one question; it explains, then answers."""
+    from tutelage.methods.ask import ask as ask_student
+
+    answer = ask_student(student, question, choices or ())
+    typer.echo(answer.rationale)
+    typer.echo(f"answer    {answer.answer if answer.answer is not None else '(none could be read)'}")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"tutelage {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None: ...
+
+
+def main() -> NoReturn:
+    """Entry point: a user's mistake is a message and exit code 2, Ctrl-C is 130, a fault of ours a traceback."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app()
+    except TutelageError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        sys.exit(130)
+    sys.exit(0)

@@ -1,0 +1,107 @@
+"""What the terminal shows: problems, plans, lists, and the live table of a run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from tutelage.errors import RecipeError, all_problems
+from tutelage.methods.run import Event, Job
+from tutelage.runs import Stage
+
+
+def show_problems(problems: Sequence[str], recipe: str) -> None:
+    """Raise RecipeError with every problem; nothing happens when there is none."""
+    if problems:
+        raise RecipeError(all_problems(f"{recipe}: {len(problems)} problem(s):", problems))
+
+
+def print_plan(plans: Mapping[str, Mapping[str, Stage]], folder: Path) -> None:
+    """Every job's stages, each marked as there or to do; a stage that several jobs share is named once."""
+    table = Table("arm", "stage", "state", title=f"plan of {folder}", title_justify="left")
+    seen: set[Path] = set()
+    for job, stages in plans.items():
+        for stage in stages.values():
+            if stage.folder in seen:
+                continue
+            seen.add(stage.folder)
+            state = "there" if stage.cached else "resumes" if _begun(stage) else "to do"
+            table.add_row(job, stage.folder.name, state)
+    Console().print(table)
+
+
+def _begun(stage: Stage) -> bool:
+    return stage.folder.with_name(stage.folder.name + ".partial").exists()
+
+
+def print_recipes(known: Mapping[str, Path]) -> None:
+    """Built-in recipes with the first line of their comments."""
+    table = Table("recipe", "what it is")
+    for name, path in known.items():
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        table.add_row(name, first.removeprefix("#").strip())
+    Console().print(table)
+
+
+def print_tasks(rows: Sequence[Mapping[str, str]]) -> None:
+    """Tasks as rows of one table; the keys of the first row are the heads."""
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+@contextmanager
+def watching(jobs: Sequence[Job], *, quiet: bool) -> Generator[Callable[[Event], None]]:
+    """Give a function that takes events: a live table on a terminal, a line an epoch elsewhere, nothing when quiet."""
+    if quiet:
+        yield lambda event: None
+    elif sys.stderr.isatty():
+        board = _Board(jobs)
+        with Live(get_renderable=board.table, console=Console(stderr=True), refresh_per_second=4):
+            yield board.take
+    else:
+        yield _print_line
+
+
+def _print_line(event: Event) -> None:
+    if event.what in ("start", "done") or event.figures.get("epoch_done"):
+        print(f"[{event.job}] {event.what} {_words(event)}".rstrip(), file=sys.stderr, flush=True)
+
+
+def _words(event: Event) -> str:
+    return "  ".join(f"{key} {_short(value)}" for key, value in event.figures.items() if key != "epoch_done")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+class _Board:
+    """One row a job: what it is doing, how far, and since when."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.latest: dict[str, Event | None] = {job.label: None for job in jobs}
+        self.since: dict[str, float] = {}
+
+    def take(self, event: Event) -> None:
+        self.latest[event.job] = event
+        self.since.setdefault(event.job, time.monotonic())
+
+    def table(self) -> Table:
+        table = Table("student", "", "", box=None, padding=(0, 2))
+        for job, event in self.latest.items():
+            waited = (
+                f"{time.monotonic() - self.since[job]:.0f} s"
+                if job in self.since and event and event.what != "done"
+                else ""
+            )
+            table.add_row(job, f"{event.what}  {_words(event)}" if event else "waits", waited)
+        return table

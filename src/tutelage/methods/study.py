@@ -1,0 +1,248 @@
+"""A study: the parts of a recipe as verbs that a method strings together.
+
+Each verb gives back a finished `Stage` of the workspace, made once and shared by every arm whose settings agree.
+While a study is only being planned, the same calls name the stages and make nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tutelage.errors import RecipeError
+from tutelage.formats import Format, get_format
+from tutelage.methods.sources import annotate, source_of
+from tutelage.rationales.keep import keep
+from tutelage.recipe import Recipe
+from tutelage.runs import Json, Stage, Workspace, fingerprint, read_jsonl, write_json, write_jsonl
+from tutelage.tasks.grading import graded, judge
+from tutelage.tasks.task import Task
+from tutelage.types import Example, Question, Rationale, Split, rationale_from_json, to_json
+
+if TYPE_CHECKING:
+    from tutelage.models import LanguageModel
+
+Tell = Callable[[str, dict[str, Any]], None]
+"""How a long step reports: what is being done, and figures such as epoch, loss, done, total."""
+
+
+class Outcome(NamedTuple):
+    """What one arm gives for one seed."""
+
+    student: Stage
+    """Holds `model` (an ordinary Hugging Face folder), `history.jsonl` and `training.json`."""
+    score: Stage
+    """Holds `predictions.jsonl`, one Prediction a line."""
+
+
+class Study:
+    """One task, its parts and a workspace; what every method is written in."""
+
+    def __init__(self, recipe: Recipe, task: Task, workspace: Workspace, tell: Tell | None = None) -> None:
+        self.recipe = recipe
+        self.task = task
+        self.workspace = workspace
+        self.tell: Tell = tell or (lambda what, figures: None)
+        self.format: Format = get_format(recipe.format)
+
+    # --- what is asked
+
+    def questions(self) -> Stage:
+        """All questions with their splits, as the data files have them today."""
+        rows: list[Json] = [to_json(q) for split in self.task.questions.values() for q in split]
+        inputs: dict[str, Json] = {
+            "task": self.task.name,
+            "answers": self.task.answer_type.name,
+            "rows": fingerprint({"rows": rows}),
+        }
+        return self.workspace.stage(
+            "questions",
+            inputs,
+            lambda folder: write_jsonl(folder / "questions.jsonl", rows),  # type: ignore[arg-type]
+        )
+
+    def of(self, split: Split) -> tuple[Question, ...]:
+        """The questions of one split."""
+        return self.task.questions[split]
+
+    # --- what is written
+
+    def taught(self) -> Stage:
+        """The teacher's rationales for train and dev questions, judged; correct, distinct ones are kept."""
+        teacher = self.recipe.teacher
+        if teacher is None:
+            raise RecipeError("teacher: missing, and an arm of this recipe learns from rationales")
+        inputs: dict[str, Json] = {
+            "questions": self.questions().fingerprint,
+            "teacher": teacher.model_dump(mode="json"),
+            "source": source_of(teacher, self.task),
+        }
+
+        def make(folder: Path) -> None:
+            questions = {q.id: q for q in (*self.of("train"), *self.of("dev"))}
+            written = annotate(teacher, self.task, tuple(questions.values()))
+            judged = [graded(r, questions[r.question_id], self.task.answer_type) for r in written.rationales]
+            kept = keep(judged, per_question=teacher.keep)
+            write_jsonl(folder / "rationales.jsonl", (to_json(r) for r in judged))
+            write_jsonl(folder / "kept.jsonl", (to_json(r) for r in kept.rationales))
+            write_json(folder / "yield.json", {**kept.counts, **written.notes, "asked": written.asked})
+
+        return self.workspace.stage("rationales", inputs, make)
+
+    # --- what is learnt from
+
+    def answers_only(self) -> Stage:
+        """Examples that answer at once: the prompt, and the gold answer behind the marker."""
+        inputs: dict[str, Json] = {"questions": self.questions().fingerprint, "format": self.recipe.format}
+
+        def examples(split: Split) -> list[Example]:
+            return [
+                Example(f"{q.id}#gold#0", self.format.prompt(q), self.format.target("", q.answer))
+                for q in self.of(split)
+            ]
+
+        return self._examples({**inputs, "kind": "answers"}, examples)
+
+    def explained(self, *rationales: Stage) -> Stage:
+        """Examples that reason first: the prompt, a kept rationale, then its answer."""
+        inputs: dict[str, Json] = {
+            "rationales": [stage.fingerprint for stage in rationales],
+            "format": self.recipe.format,
+            "kind": "rationales",
+        }
+
+        def examples(split: Split) -> list[Example]:
+            questions = {q.id: q for q in self.of(split)}
+            rows = (rationale_from_json(row) for s in rationales for row in read_jsonl(s.folder / "kept.jsonl"))
+            return [self._example(questions[r.question_id], r) for r in rows if r.question_id in questions]
+
+        return self._examples(inputs, examples)
+
+    def _example(self, question: Question, rationale: Rationale) -> Example:
+        return Example(
+            id=f"{question.id}#{rationale.source}#{rationale.sample}",
+            prompt=self.format.prompt(question),
+            target=self.format.target(rationale.text, question.answer),
+        )
+
+    def _examples(self, inputs: dict[str, Json], examples: Callable[[Split], Sequence[Example]]) -> Stage:
+        def make(folder: Path) -> None:
+            for split in ("train", "dev"):
+                write_jsonl(folder / f"{split}.jsonl", (to_json(e) for e in examples(split)))
+
+        return self.workspace.stage("examples", inputs, make)
+
+    # --- how a student learns
+
+    def train(self, examples: Stage, seed: int) -> Stage:
+        """A student of the recipe's settings, trained on these examples; the best epoch is chosen on dev."""
+        from tutelage import models
+
+        settings, score = self.recipe.student, self.recipe.score
+        inputs: dict[str, Json] = {
+            "examples": examples.fingerprint,
+            "student": settings.model_dump(mode="json"),
+            "model": models.fingerprint(settings.model),
+            "seed": seed,
+            "dev_questions": self.questions().fingerprint if settings.select == "dev_accuracy" else None,
+            "dev_limit": score.dev_limit,
+            "threads": self.recipe.compute.threads,
+            "device": self.recipe.compute.device,
+        }
+
+        def make(folder: Path) -> None:
+            from tutelage.methods.learn import train_student
+
+            train_student(
+                rows=read_jsonl(examples.folder / "train.jsonl"),
+                dev_rows=read_jsonl(examples.folder / "dev.jsonl"),
+                settings=settings,
+                folder=folder,
+                seed=seed,
+                device=self.recipe.compute.device,
+                dev_accuracy=self._dev_accuracy,
+                tell=lambda figures: self.tell("train", figures),
+            )
+            write_json(folder / "model" / "tutelage.json", self._serving_card())
+
+        return self.workspace.stage("student", inputs, make)
+
+    def _serving_card(self) -> dict[str, Json]:
+        """What a server must know to ask this student as it was taught."""
+        return {
+            "task": self.task.name,
+            "format": self.recipe.format,
+            "answers": self.task.answer_type.name,
+            "max_prompt_tokens": self.recipe.student.max_prompt_tokens,
+            "max_target_tokens": self.recipe.student.max_target_tokens,
+        }
+
+    # --- how well
+
+    def score(self, student: Stage, seed: int) -> Outcome:
+        """The student's answers to the test split, read once, with every rationale behind them."""
+        settings = self.recipe.score
+        inputs: dict[str, Json] = {
+            "student": student.fingerprint,
+            "questions": self.questions().fingerprint,
+            "votes": settings.votes,
+            "sampling": [settings.temperature, settings.top_p] if settings.votes > 1 else None,
+            "seed": seed if settings.votes > 1 else None,
+        }
+
+        def make(folder: Path) -> None:
+            from tutelage import models
+
+            model = models.load(str(student.folder / "model"), device=self.recipe.compute.device)
+            predictions = self._predict(
+                model,
+                self.of("test"),
+                source=f"student:{student.fingerprint[:12]}",
+                seed=seed,
+                votes=settings.votes,
+                partial=folder / "partial.jsonl",
+            )
+            write_jsonl(folder / "predictions.jsonl", (to_json(p) for p in predictions))
+            (folder / "partial.jsonl").unlink(missing_ok=True)
+
+        return Outcome(student, self.workspace.stage("score", inputs, make))
+
+    def _dev_accuracy(self, model: LanguageModel) -> float:
+        """Share of dev questions answered correctly by greedy decoding, the choice among epochs."""
+        questions = sorted(self.of("dev"), key=lambda q: q.id)[: self.recipe.score.dev_limit]
+        predictions = self._predict(model, questions, source="dev", seed=0, votes=1)
+        return sum(p.verdict == "correct" for p in predictions) / len(predictions)
+
+    def _predict(
+        self,
+        model: LanguageModel,
+        questions: Sequence[Question],
+        *,
+        source: str,
+        seed: int,
+        votes: int,
+        partial: Path | None = None,
+    ):
+        from tutelage.evaluation.predict import predict
+        from tutelage.generation.local import LocalGenerator
+
+        student, settings = self.recipe.student, self.recipe.score
+        generator = LocalGenerator(
+            model,
+            max_new_tokens=student.max_target_tokens,
+            max_prompt_tokens=student.max_prompt_tokens,
+            batch_tokens=settings.batch_tokens,
+        )
+        return predict(
+            generator,
+            questions,
+            self.format,
+            lambda question, text: judge(question, self.task.answer_type, self.format, text),
+            votes=votes,
+            temperature=settings.temperature if votes > 1 else 0.0,
+            top_p=settings.top_p,
+            seed=seed,
+            source=source,
+            partial=partial,
+        )

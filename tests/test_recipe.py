@@ -1,0 +1,113 @@
+"""Recipes: wrong ones are told all their faults at once, before anything is loaded."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tutelage.errors import RecipeError
+from tutelage.recipe import builtin, find, load, override, parse
+
+MINIMAL = {"task": {"name": "pocket/steps"}, "student": {"model": "pocket/nano"}, "arms": ["fine-tuning"]}
+
+
+def test_a_minimal_recipe_needs_three_sections():
+    """Every further key must have a sane default, or the first recipe of a newcomer fails."""
+    recipe = parse(MINIMAL, where="r")
+    assert recipe.arms[0].name == recipe.arms[0].method == "fine-tuning"
+    assert recipe.seeds == [1]
+
+
+def test_all_problems_are_told_at_once_with_key_and_nearest_name():
+    """One error a try makes a user run the check eight times."""
+    raw = {
+        "task": {"name": "pocket/steps"},
+        "studnt": {},
+        "student": {"model": "pocket/nano", "learning_rat": 3, "epochs": 0, "lora": {"rnk": 3}},
+        "arms": ["fine-tuning", {"metod": "x"}],
+        "seeds": [1, 1],
+    }
+    with pytest.raises(RecipeError) as caught:
+        parse(raw, where="my.yaml")
+    message = str(caught.value)
+    assert message.startswith("my.yaml: 7 problem(s):")
+    for part in (
+        "recipe: no key 'studnt'; did you mean 'student'?",
+        "student: no key 'learning_rat'; did you mean 'learning_rate'?",
+        "student.lora: no key 'rnk'; did you mean 'rank'?",
+        "student.epochs: Input should be greater than 0; got 0",
+        "arms.1.method: missing",
+        "seeds: a seed stands twice",
+    ):
+        assert part in message
+
+
+def test_overrides_change_one_value_and_read_numbers_as_people_write_them(tmp_path: Path):
+    """YAML reads 3e-4 as text; a learning rate that silently stays a string would fail late."""
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    recipe, text = load(str(path), ["student.learning_rate=3e-4", "seeds=[4, 5]", "score.votes=5", "teacher.samples=2"])
+    assert recipe.student.learning_rate == 3e-4
+    assert recipe.seeds == [4, 5]
+    assert recipe.score.votes == 5
+    assert recipe.teacher is not None
+    assert recipe.teacher.samples == 2
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("wrong", ["student.epochs", "=3", "studnt.epochs=3"])
+def test_a_wrong_override_is_refused(tmp_path: Path, wrong: str):
+    """A mistyped override that is ignored gives the numbers of another setting."""
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    with pytest.raises(RecipeError):
+        load(str(path), [wrong])
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    """A typo in the first command of the README should cost seconds."""
+    with pytest.raises(RecipeError, match="did you mean 'pocket/steps'"):
+        find("pocket/step")
+    with pytest.raises(RecipeError, match="no file 'gone.yaml'"):
+        find("gone.yaml")
+
+
+def test_a_file_that_is_no_mapping_or_no_yaml_is_refused(tmp_path: Path):
+    """The message must name the recipe, not a line of the YAML library."""
+    path = tmp_path / "r.yaml"
+    for text in ("- a\n- b\n", "a: [1,\n"):
+        path.write_text(text)
+        with pytest.raises(RecipeError, match=r"r\.yaml"):
+            load(str(path))
+
+
+def test_an_arm_may_change_settings_for_itself_alone():
+    """A sweep over one value must not need a recipe for each point."""
+    raw = {
+        **MINIMAL,
+        "arms": ["fine-tuning", {"method": "fine-tuning", "name": "longer", "set": {"student.epochs": 4}}],
+    }
+    recipe = parse(raw, where="r")
+    assert recipe.for_arm(recipe.arms[0]).student.epochs == 10
+    assert recipe.for_arm(recipe.arms[1]).student.epochs == 4
+
+
+def test_two_arms_of_one_name_are_refused():
+    """Rows of the same name in the table cannot be told apart."""
+    with pytest.raises(RecipeError, match="stands twice"):
+        parse({**MINIMAL, "arms": ["fine-tuning", "fine-tuning"]}, where="r")
+
+
+def test_override_leaves_the_original_alone():
+    """Arms share one raw recipe; a change for one must not leak into the next."""
+    raw = {"student": {"epochs": 1}}
+    assert override(raw, {"student.epochs": 2, "score.votes": 3}) == {"student": {"epochs": 2}, "score": {"votes": 3}}
+    assert raw == {"student": {"epochs": 1}}
+
+
+@pytest.mark.parametrize("name", list(builtin()))
+def test_every_built_in_recipe_is_valid_and_says_what_it_is(name: str):
+    """A shipped recipe with a mistyped key would fail in a user's hands."""
+    recipe, text = load(name)
+    assert recipe.arms
+    assert text.startswith("# ")
