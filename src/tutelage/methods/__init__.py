@@ -14,6 +14,8 @@ METHODS: dict[str, Method] = {
     "fine-tuning": fine_tuning,
     "reasoning-distillation": reasoning_distillation,
 }
+NEEDS_TEACHER = {"reasoning-distillation"}
+"""Methods that cannot run without a `teacher:` section."""
 TITLES = {"fine-tuning": "Fine-tuning", "reasoning-distillation": "Reasoning distillation"}
 
-__all__ = ["METHODS", "TITLES", "Method", "Outcome", "Study"]
+__all__ = ["METHODS", "NEEDS_TEACHER", "TITLES", "Method", "Outcome", "Study"]
