@@ -24,7 +24,9 @@ def ask(student: Path, text: str, choices: Sequence[str] = ()) -> Judgement:
     from tutelage.generation.local import LocalGenerator
 
     if not (student / CARD).is_file():
-        raise ModelError(f"{student} holds no student (no {CARD}). Name a folder such as runs/<run>/students/<arm>-seed1.")
+        raise ModelError(
+            f"{student} holds no student (no {CARD}). Name a folder such as runs/<run>/students/<arm>-seed1."
+        )
     card = read_json(student / CARD)
     fmt, answers = get_format(card["format"]), ANSWER_TYPES[card["answers"]]
     question = Question(question_id(card["task"], text, tuple(choices)), card["task"], "test", text, tuple(choices), "")

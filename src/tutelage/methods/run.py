@@ -48,7 +48,9 @@ class Event(NamedTuple):
 Watch = Callable[[Event], None]
 
 
-def run(recipe: Recipe, recipe_text: str, folder: Path, *, name: str, command: str, watch: Watch) -> None:
+def run(
+    recipe: Recipe, recipe_text: str, folder: Path, *, name: str, command: str = "", watch: Watch = lambda event: None
+) -> None:
     """Finish every stage of the study in `folder` and write `results.json` there.
 
     Work that is already done is not done again. Raises the first error of a job after the others have stopped; what
