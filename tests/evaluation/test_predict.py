@@ -1,0 +1,155 @@
+"""Predicting by vote, and picking up where an interrupted run stopped."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from verdict_letters import rationale
+
+from tutelage.evaluation import predict as module
+from tutelage.evaluation.predict import Vote, majority, predict
+from tutelage.formats import FORMATS
+from tutelage.generation.generator import Written
+from tutelage.tasks.grading import Judgement
+from tutelage.types import Passage, Question, Verdict
+
+ARROW = FORMATS["arrow"]
+QUESTIONS = [Question(f"q-{n}", "sums", "test", f"What is {n} + 1?", (), str(n + 1)) for n in range(10)]
+
+
+class Student:
+    """Adds by luck: its texts depend on the seed and the place in the batch, as those of a sampling model do."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.asked: list[tuple[list[str], int, float, float]] = []
+        self.stop_after = stop_after
+
+    name = "luck"
+
+    def write(
+        self,
+        prompts: Sequence[str],
+        *,
+        samples: int = 1,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        on_done: Any = None,
+    ) -> list[list[Written]]:
+        if self.stop_after is not None and len(self.asked) >= self.stop_after:
+            raise KeyboardInterrupt
+        self.asked.append((list(prompts), samples, temperature, top_p))
+        luck = random.Random(seed)
+        return [
+            [Written(f"Let me think of {luck.random()}. --> {luck.randint(1, 11)}", 9, True) for _ in range(samples)]
+            for _ in prompts
+        ]
+
+
+def judge(question: Question, text: str) -> Judgement:
+    reading = ARROW.read(text)
+    if reading.answer is None:
+        return Judgement(reading.rationale, None, Verdict.UNREAD, "nowhere")
+    verdict = Verdict.CORRECT if reading.answer == question.answer else Verdict.WRONG
+    return Judgement(reading.rationale, reading.answer, verdict, "marker")
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "CHUNK", 3)
+
+
+def vote(*answers: str | None) -> Vote:
+    """A vote where "17" is right."""
+    verdicts = {None: Verdict.UNREAD, "17": Verdict.CORRECT}
+    return majority([rationale(a, verdicts.get(a, Verdict.WRONG), sample=n) for n, a in enumerate(answers)])
+
+
+def test_the_most_frequent_answer_wins():
+    """Self-consistency is a vote, not the first or the last word."""
+    assert vote("18", "17", "19", "17") == ("17", Verdict.CORRECT)
+
+
+def test_a_tie_goes_to_the_answer_written_first():
+    """A tie broken by chance or by the order of a set gives another score at every run."""
+    assert vote("18", "17", "17", "18") == ("18", Verdict.WRONG)
+    assert vote("17", "18") == ("17", Verdict.CORRECT)
+
+
+def test_the_unread_have_no_vote():
+    """Three mute samples must not outvote one that answers; if all are mute, so is the question."""
+    assert vote(None, None, "17", None) == ("17", Verdict.CORRECT)
+    assert vote(None, None) == (None, Verdict.UNREAD)
+    assert vote() == (None, Verdict.UNREAD)
+
+
+def test_a_prediction_keeps_every_rationale_behind_it():
+    """A vote that cannot be looked into cannot be trusted."""
+    found = predict(Student(), QUESTIONS, ARROW, judge, source="student:x", votes=3, seed=1)
+    assert [p.question_id for p in found] == [q.id for q in QUESTIONS]
+    first = found[0].rationales
+    assert [(r.question_id, r.source, r.sample, r.tokens, r.finished) for r in first] == [
+        ("q-0", "student:x", n, 9, True) for n in range(3)
+    ]
+    assert all(r.text.startswith("Let me think of") and "-->" not in r.text for r in first)
+    assert found[0].answer in {r.answer for r in first}
+
+
+def test_one_vote_is_greedy_and_several_are_sampled():
+    """Votes by greedy decoding are copies of one; a single sampled text is noise."""
+    greedy, sampled, set_ = Student(), Student(), Student()
+    predict(greedy, QUESTIONS[:1], ARROW, judge, source="s")
+    predict(sampled, QUESTIONS[:1], ARROW, judge, source="s", votes=5)
+    predict(set_, QUESTIONS[:1], ARROW, judge, source="s", votes=5, temperature=0.3, top_p=0.9)
+    prompt = ["What is 0 + 1?"]
+    assert greedy.asked == [(prompt, 1, 0.0, 1.0)]
+    assert sampled.asked == [(prompt, 5, 0.7, 1.0)]
+    assert set_.asked == [(prompt, 5, 0.3, 0.9)]
+
+
+def test_passages_stand_in_the_prompt_and_in_the_record():
+    """A grounded student scored without its passages is another student."""
+    student, passage = Student(), Passage("p-1", "Sums", "One and one is two.")
+    found = predict(student, QUESTIONS[:2], ARROW, judge, source="s", passages={"q-1": [passage]})
+    assert student.asked[0][0] == ["What is 0 + 1?", "One and one is two. What is 1 + 1?"]
+    assert [p.rationales[0].passage_ids for p in found] == [(), ("p-1",)]
+
+
+@pytest.mark.parametrize("chunks_done", [0, 1, 2, 3])
+@pytest.mark.parametrize("torn", [0, 2, 40])
+def test_an_interrupted_run_ends_with_the_same_texts(tmp_path: Path, chunks_done: int, torn: int):
+    """If a crash changed the answers, a resumed score would be the score of nothing in particular."""
+    whole = predict(Student(), QUESTIONS, ARROW, judge, source="s", votes=2, seed=7)
+    partial = tmp_path / "predictions.partial.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        predict(Student(chunks_done), QUESTIONS, ARROW, judge, source="s", votes=2, seed=7, partial=partial)
+    if chunks_done and torn:
+        partial.write_bytes(partial.read_bytes()[:-torn])
+    again = Student()
+    assert predict(again, QUESTIONS, ARROW, judge, source="s", votes=2, seed=7, partial=partial) == whole
+    assert len(again.asked) == 4 - chunks_done + bool(chunks_done and torn)
+    resumed = Student()
+    assert predict(resumed, QUESTIONS, ARROW, judge, source="s", votes=2, seed=7, partial=partial) == whole
+    assert resumed.asked == []
+
+
+def test_predictions_of_another_student_are_not_taken_over(tmp_path: Path):
+    """A file left by another student would give its score to this one."""
+    partial = tmp_path / "predictions.partial.jsonl"
+    predict(Student(), QUESTIONS, ARROW, judge, source="one", partial=partial)
+    other = Student()
+    found = predict(other, QUESTIONS, ARROW, judge, source="other", partial=partial)
+    assert len(other.asked) == 4
+    assert {r.source for p in found for r in p.rationales} == {"other"}
+
+
+def test_progress_is_told_after_each_chunk():
+    """Half an hour of silence looks like a hang."""
+    heard: list[tuple[int, int]] = []
+    predict(Student(), QUESTIONS, ARROW, judge, source="s", on_done=lambda done, all_: heard.append((done, all_)))
+    assert heard == [(3, 10), (6, 10), (9, 10), (10, 10)]
