@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tutelage import checkpoints
 from tutelage.errors import TutelageError
 from tutelage.formats import get_format
 from tutelage.methods import METHODS, NEEDS_TEACHER
@@ -30,12 +31,10 @@ def plans(recipe: Recipe, folder: Path) -> dict[str, dict[str, Stage]]:
 
 
 def _names(recipe: Recipe) -> Iterator[str]:
-    from tutelage import models
-
     yield from _failure("format", lambda: get_format(recipe.format))
     for arm in recipe.arms:
         yield from _failure("arms", lambda arm=arm: resolve(arm.method, METHODS, "arm"))
-    yield from _failure("student.model", lambda: models.fingerprint(recipe.student.model))
+    yield from _failure("student.model", lambda: checkpoints.fingerprint(recipe.student.model))
 
 
 def _arms(recipe: Recipe) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tutelage import checkpoints
 from tutelage.errors import RecipeError
 from tutelage.formats import Format, get_format
 from tutelage.methods.sources import annotate, source_of
@@ -137,13 +138,11 @@ class Study:
 
     def train(self, examples: Stage, seed: int) -> Stage:
         """A student of the recipe's settings, trained on these examples; the best epoch is chosen on dev."""
-        from tutelage import models
-
         settings, score = self.recipe.student, self.recipe.score
         inputs: dict[str, Json] = {
             "examples": examples.fingerprint,
             "student": settings.model_dump(mode="json"),
-            "model": models.fingerprint(settings.model),
+            "model": checkpoints.fingerprint(settings.model),
             "seed": seed,
             "dev_questions": self.questions().fingerprint if settings.select == "dev_accuracy" else None,
             "dev_limit": score.dev_limit,
@@ -155,14 +154,14 @@ class Study:
             from tutelage.methods.learn import train_student
 
             train_student(
-                rows=read_jsonl(examples.folder / "train.jsonl"),
-                dev_rows=read_jsonl(examples.folder / "dev.jsonl"),
-                settings=settings,
+                read_jsonl(examples.folder / "train.jsonl"),
+                read_jsonl(examples.folder / "dev.jsonl"),
+                settings,
                 folder=folder,
                 seed=seed,
                 device=self.recipe.compute.device,
-                dev_accuracy=self._dev_accuracy,
-                tell=lambda figures: self.tell("train", figures),
+                dev_score=self._dev_accuracy,
+                tell=lambda figures: self.tell("trains", figures),
             )
             write_json(folder / "model" / "tutelage.json", self._serving_card())
 
