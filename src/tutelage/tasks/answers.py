@@ -146,19 +146,18 @@ class Number:
         return None if _SUM.search(span) else _only(_numbers(span))
 
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:
-        """The number last announced, else that behind the last equals sign of the last sentence, else its last one.
+        """The number last announced, else that of the last sentence with a number in it.
 
-        A last sentence without a number gives way to the one before it.
+        There the number behind the last equals sign counts ("10 - 4 = 6 more than 3" is 6), or else the only number.
         """
         for span in _announced(text):
             answer = self.canonical(span)
             if answer:
                 return answer
         for sentence in reversed(_sentences(text)):
-            behind = [*_numbers(sentence.rpartition("=")[2])][:1] if "=" in sentence else []
-            values = behind or [*_numbers(sentence)][-1:]
-            if values:
-                return values[0]
+            result = [*_numbers(sentence.rpartition("=")[2])][:1] if "=" in sentence else []
+            if result or any(_numbers(sentence)):
+                return result[0] if result else _only(_numbers(sentence))
         return None
 
     def same(self, first: str, second: str) -> bool:
@@ -183,26 +182,26 @@ class Words:
         return ("".join(words) if all(len(word) == 1 for word in words) else " ".join(words)) or None
 
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:
-        """The last announced answer, else what the last sentence quotes, equates or announces with a colon."""
-        for span in _announced(text):
-            answer = self._quoted(span) or (self.canonical(span) if len(_words(span)) <= SHORT else None)
-            if answer:
+        """The last announced answer, else what the last sentence ends on.
+
+        That is what follows its last colon, equals sign, "is", "get", "gives" or "becomes": the first quoted words
+        there, or all of it where it is short; else the sentence itself where it is a single word.
+        """
+        for span in (*_announced(text), *_ENDS_ON.split(_last_sentence(text))[:0:-1]):
+            quoted = _QUOTED.search(span)
+            answer = self.canonical(quoted[1] or quoted[2] if quoted else span)
+            if answer and (quoted or len(_words(span)) <= SHORT):
                 return answer
         last = _last_sentence(text)
-        quoted = self._quoted(last)
-        if quoted:
-            return quoted
-        tail = re.split(r"[:=]|\b(?:get|is|becomes|gives)\b", last)
-        return self.canonical(tail[-1]) if len(tail) > 1 and len(_words(tail[-1])) <= SHORT else None
+        return self.canonical(last) if len(_words(last)) == 1 else None
 
     def same(self, first: str, second: str) -> bool:
         """See `AnswerType.same`. White space is ignored: "new york" is "newyork"."""
         return "".join(_words(first)) == "".join(_words(second))
 
-    def _quoted(self, text: str) -> str | None:
-        quoted: list[str] = re.findall(r"[\"“”]([^\"“”]+)[\"“”]", text)
-        return self.canonical(quoted[-1]) if quoted else None
 
+_QUOTED = re.compile(r"[\"“]([^\"“”]+)[\"”]|(?<!\w)['‘]([^'‘’]+)['’](?!\w)")
+_ENDS_ON = re.compile(r"[:=]|\b(?:get|gives|is|becomes|are)(?:\s+us)?\b")
 
 SHORT = 5
 """Words that an unquoted answer of type `words` may have when no marker and no announcement stands before it."""

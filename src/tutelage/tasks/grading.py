@@ -53,17 +53,20 @@ def verdict(question: Question, answer_type: AnswerType, answer: str | None) -> 
     return Verdict.CORRECT if answer_type.same(answer, question.answer) else Verdict.WRONG
 
 
-def graded(rationale: Rationale, question: Question, answer_type: AnswerType) -> Rationale:
+def graded(rationale: Rationale, question: Question, answer_type: AnswerType, *, trust_file: bool = False) -> Rationale:
     """A recorded rationale with its answer in canonical form and a verdict.
 
     A recorded `answer` is what the writer concluded, and it alone is read. Without one the text's own conclusion is
-    looked for. Where that fails too, a verdict that the file gave stands (Mentor-KD's `initial_correct`, which its
-    authors took from a conclusion they did not ship): correct then means that the answer was the gold one.
+    looked for. Where that fails too, the file's word stands if it vouched for the rationale (verdict CORRECT, no
+    answer): Mentor-KD's `initial_correct` comes from a conclusion its authors did not ship. A text that concludes
+    another answer than the file says is WRONG, since its reasoning would be taught with a label it contradicts;
+    `trust_file` takes the file's word before the text's, to train on exactly the published rows.
     """
+    vouched = rationale.answer is None and rationale.verdict is Verdict.CORRECT
     if rationale.answer is not None:
         answer = answer_type.canonical(rationale.answer, question.choices)
+    elif vouched and trust_file:
+        answer = question.answer
     else:
-        answer = answer_type.find(rationale.text, question.choices)
-        if answer is None and rationale.verdict is Verdict.CORRECT:
-            answer = question.answer
+        answer = answer_type.find(rationale.text, question.choices) or (question.answer if vouched else None)
     return replace(rationale, answer=answer, verdict=verdict(question, answer_type, answer))

@@ -22,9 +22,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tutelage.errors import TaskError, all_problems
+from tutelage.rows import read_rows
 from tutelage.tasks.answers import LETTER, AnswerType
 from tutelage.tasks.questions import Fields, read_item
-from tutelage.tasks.rows import read_rows
 from tutelage.tasks.task import Item, Task, make_task
 
 DATA = "TUTELAGE_DATA"

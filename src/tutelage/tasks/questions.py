@@ -20,8 +20,8 @@ from typing import Any, NamedTuple, cast
 from tutelage.errors import TaskError
 from tutelage.formats import LETTERS
 from tutelage.plugins import unknown
+from tutelage.rows import Row
 from tutelage.tasks.answers import LETTER, AnswerType
-from tutelage.tasks.rows import Row
 from tutelage.tasks.task import Item
 
 

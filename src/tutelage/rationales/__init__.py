@@ -1,0 +1,1 @@
+"""What is written: which rationales are kept for a student to learn from."""
