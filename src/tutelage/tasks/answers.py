@@ -74,18 +74,27 @@ class Letter:
         by_text = [letter for letter, c in zip(LETTERS, choices, strict=False) if _plain(c) == _plain(span)]
         if len(by_text) == 1:
             return by_text[0]
-        return _known(_only(_labels(span)), choices)
+        return None if _DENIED.match(span) else _known(_only(_labels(span)), choices)
 
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:
-        """The letter of the last sentence that announces an answer, else of the last sentence.
+        """The letter of the last sentence that announces an answer ("the answer is (B)", "(B) is correct").
 
-        The last sentence counts where it holds one label only, or no label and the text of one choice only.
+        Without one it is that of the last sentence, if this concludes ("therefore", "at the end"), denies nothing, and
+        holds one label only, or no label and the text of one choice only.
         """
-        for span in _announced(text):
-            answer = self.canonical(span, choices) or _only(_mentioned(span, choices))
-            if answer:
-                return answer
+        for sentence in reversed(_sentences(text)):
+            for span in _announced_in(sentence):
+                answer = self.canonical(span, choices)
+                if answer is None and not _DENIED.match(span):
+                    answer = _only(_mentioned(span, choices))
+                if answer:
+                    return answer
+            praised = _known(_only(match[1] or match[2] for match in _PRAISED.finditer(sentence)), choices)
+            if praised:
+                return praised
         last = _last_sentence(text)
+        if not _CONCLUDES.search(last) or _DENIES.search(last):
+            return None
         labels = list(_labels(last))
         return _known(_only(labels), choices) if labels else _only(_mentioned(last, choices))
 
@@ -107,12 +116,12 @@ class YesNo:
     def canonical(self, text: str, choices: Sequence[str] = ()) -> str | None:
         """See `AnswerType.canonical`. A span that opens with yes or no is that, whatever follows."""
         span = _span(text)
+        if _DENIED.match(span):
+            return None
         opening = _YES_NO.match(span)
-        return (
-            _yes_no(opening)
-            if opening and (opening[1] or opening[2])
-            else _only(_yes_no(m) for m in _YES_NO.finditer(span))
-        )
+        if opening and (opening[1] or opening[2]):
+            return _yes_no(opening)
+        return _only(_yes_no(match) for match in _YES_NO.finditer(span))
 
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:
         """Yes or no as last announced, else as the last sentence says, else as the text opens."""
@@ -143,7 +152,7 @@ class Number:
     def canonical(self, text: str, choices: Sequence[str] = ()) -> str | None:
         """See `AnswerType.canonical`. Of "5 + 3 = 8" what follows the last equals sign is read."""
         span = _span(text).rpartition("=")[2]
-        return None if _SUM.search(span) else _only(_numbers(span))
+        return None if _SUM.search(span) or _DENIED.match(span) else _only(_numbers(span))
 
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:
         """The number last announced, else that of the last sentence with a number in it.
@@ -203,6 +212,9 @@ class Words:
 _QUOTED = re.compile(r"[\"“]([^\"“”]+)[\"”]|(?<!\w)['‘]([^'‘’]+)['’](?!\w)")
 _ENDS_ON = re.compile(r"[:=]|\b(?:get|gives|is|becomes|are)(?:\s+us)?\b")
 
+SHORTEST = 3
+"""Characters that each choice must have before one is looked for inside a sentence: "no" is said too often."""
+
 SHORT = 5
 """Words that an unquoted answer of type `words` may have when no marker and no announcement stands before it."""
 
@@ -224,6 +236,16 @@ _ANNOUNCED = re.compile(
     r"|(?:final|concatenated)\s+(?:result|string|word|letters?)\s*(?:is|are|would\s+be|:))\s*",
     re.IGNORECASE,
 )
+_CONCLUDES = re.compile(
+    r"\b(?:so|thus|hence|therefore|consequently|finally|in conclusion|overall|at the end|in the end|this means)\b",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"(?:not|neither|none|never|unclear|unknown|cannot)\b", re.IGNORECASE)
+_DENIES = re.compile(
+    r"\b(?:not|no|nor|neither|never|none|cannot|incorrect|wrong|unrelated|irrelevant|unlikely|other|rather|instead)\b"
+    r"|n['’]t\b|\b(?:eliminat|exclud|rul(?:e|ed|ing) out|contraindicat)",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"”)]*\s+|\n+")
 
 
@@ -243,12 +265,16 @@ def _last_sentence(text: str) -> str:
 
 
 def _announced(text: str) -> Iterator[str]:
-    """What follows each "the answer is", up to the end of its sentence, the last one first."""
+    """What follows each "the answer is" of a text, the last one first."""
     for sentence in reversed(_sentences(text)):
-        ends = [match.end() for match in _ANNOUNCED.finditer(sentence)]
-        for end in reversed(ends):
-            if sentence[end:].strip():
-                yield sentence[end:]
+        yield from _announced_in(sentence)
+
+
+def _announced_in(sentence: str) -> Iterator[str]:
+    """What follows each "the answer is", up to the end of the sentence, the last one first."""
+    for match in reversed(list(_ANNOUNCED.finditer(sentence))):
+        if sentence[match.end() :].strip():
+            yield sentence[match.end() :]
 
 
 def _only(found: Iterable[str | None]) -> str | None:
@@ -271,6 +297,12 @@ _LABEL = re.compile(
     r"|(?<!\w)(?:option|choice|answer(?:\s+is)?|[Oo]ption|[Cc]hoice|[Aa]nswer(?:\s+is)?)\s*:?\s+([A-Z])(?=[\s.,:;)!]|$)"
     r"(?!\s+[a-z])"
     r"|^([A-Z])[.:)](?=\s|$)"
+)
+
+_PRAISED = re.compile(
+    r"(?:[(\[]([A-Z])[)\]]|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer) ([A-Z]))(?:[^.()\[\]]{0,60}?),?"
+    r"\s(?:is|would be|must be)\s(?:(?:thus|therefore|hence|indeed),?\s)?(?:the\s)?"
+    r"(?:(?:only|most|best|likely|appropriate)\s)*(?:correct|right|best|appropriate)\b"
 )
 
 
@@ -298,6 +330,8 @@ def _plain(text: str) -> str:
 
 def _mentioned(text: str, choices: Sequence[str]) -> Iterator[str]:
     """Letters of the choices whose full text stands in a text as whole words; a longer choice hides a shorter one."""
+    if any(len(choice) < SHORTEST for choice in choices):
+        return
     rest = f" {' '.join(_words(text))} "
     for letter, choice in sorted(zip(LETTERS, choices, strict=False), key=lambda pair: -len(pair[1])):
         wanted = f" {_plain(choice)} "

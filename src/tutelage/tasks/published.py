@@ -133,3 +133,10 @@ def _medqa_subset(path: Path) -> list[Item]:
         _at(item, row.values["kard_index"]) if row.values.get("kard_match_ok") else item
         for item, row in zip(items, rows, strict=True)
     ]
+
+
+def recorded_paths(name: str) -> list[str]:
+    """Where the teacher rationales that the papers' authors shipped for a task may stand."""
+    mentor_kd = [f"{folder}{name}_3_train.json" for folder in ("mentor_kd/main/", "main/", "data/main/", "")]
+    short = {"obqa": "openbookqa", "medqa_usmle_hf": "medqa"}.get(name, name)
+    return [*mentor_kd, *(f"{folder}{short}_train_gpt35.jsonl.gz" for folder in ("kard/", ""))]
