@@ -1,0 +1,288 @@
+r"""A language model ready to read and write: network, tokenizer, and how prompts and targets become token ids.
+
+    lm = load("google/flan-t5-base")            # or a local folder, or the bundled pocket/nano
+    lm.text(lm.target_ids("x < 3\n--> yes"))    # "x < 3\n--> yes", although T5 knows neither "<" nor newlines
+
+Training, generation and soft labels all go through the same three methods, so what trains is what serves.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import random
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
+from transformers.utils import logging as transformers_logging
+
+from tutelage.checkpoints import digest, locate
+from tutelage.errors import ModelError
+from tutelage.escape import Escape, token_ids, token_text
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Low-rank adapters instead of full fine-tuning (Hu et al. 2021)."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    targets: tuple[str, ...] | None = None
+    """Names of the adapted layers; None takes peft's default for the architecture, else every linear layer."""
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A network with its tokenizer."""
+
+    name: str
+    model: Any
+    """A transformers model, or a peft model around one."""
+    tokenizer: PreTrainedTokenizerBase
+    kind: Literal["encoder-decoder", "causal"]
+    escape: Escape
+    folder: Path | None = None
+    """Where it was loaded from, if that is a local folder and the weights have not been trained since."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what decides its texts, in 64 hex digits: of the files of its folder, else of its weights."""
+        return digest(self.folder) if self.folder else _digest_weights(self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def eos_id(self) -> int:
+        """The id that ends a target."""
+        return int(self.tokenizer.eos_token_id)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def pad_id(self) -> int:
+        """The id that fills a row. It may equal `eos_id`, so masks and labels are made from lengths, never from ids."""
+        return int(self.tokenizer.pad_token_id)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def start_id(self) -> int:
+        """The id that a decoder begins with (encoder-decoder only)."""
+        return int(self.model.config.decoder_start_token_id)
+
+    @property
+    def positions(self) -> int | None:
+        """How many tokens fit the network, or None where position is relative (T5)."""
+        return getattr(self.model.config, "max_position_embeddings", None)
+
+    def prompt_ids(self, text: str) -> list[int]:
+        """Token ids of a prompt, with the marks that the architecture expects: T5 ends a prompt with </s>.
+
+        A causal model reads prompt and target as one text, so its prompt ends with a newline.
+        """
+        if self.kind == "encoder-decoder":
+            return token_ids(self.tokenizer, self.escape.encode(text), marks=True)
+        bos = self.tokenizer.bos_token_id
+        begin = [bos] if bos is not None and getattr(self.tokenizer, "add_bos_token", False) else []
+        return begin + token_ids(self.tokenizer, self.escape.encode(text + "\n"))
+
+    def target_ids(self, text: str) -> list[int]:
+        """Token ids of a target; the last one is the end mark."""
+        return [*token_ids(self.tokenizer, self.escape.encode(text)), self.eos_id]
+
+    def text(self, ids: Iterable[int]) -> str:
+        """The text of written ids: special tokens removed, escapes undone."""
+        return self.escape.decode(token_text(self.tokenizer, list(ids)))
+
+
+def load(
+    name_or_path: str | Path,
+    *,
+    lora: LoraSettings | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device | None = None,
+    revision: str | None = None,
+    seed: int = 0,
+) -> LanguageModel:
+    """A language model by hub name, local folder or bundled name, in evaluation mode.
+
+    `dtype` holds whatever the checkpoint is stored as: training needs float32 weights even for a bfloat16 checkpoint,
+    since small steps vanish in bfloat16. `device` None is a GPU where there is one. `seed` decides the adapters' first weights.
+    Raises ModelError that says what to do.
+    """
+    name = str(name_or_path)
+    folder = locate(name)
+    source = str(folder or name)
+    with quiet():
+        config = _read(AutoConfig, source, name, revision=revision)
+        kind, auto = _architecture(config, name)
+        tokenizer = _read(AutoTokenizer, source, name, revision=revision)
+        model = _read(auto, source, name, config=config, revision=revision, dtype=dtype)
+    _complete(tokenizer, model, kind, name)
+    if lora:
+        model = _with_adapters(model, lora, kind, seed)
+    unchanged = None if lora or dtype != torch.float32 else folder
+    return LanguageModel(
+        name, model.to(device or _best_device()).eval(), tokenizer, kind, Escape.of(tokenizer), unchanged
+    )
+
+
+def save(lm: LanguageModel, folder: Path) -> None:
+    """Write an ordinary Hugging Face folder that any `from_pretrained` reads.
+
+    Adapters are merged into the weights, on a copy; they are also kept alone in `folder/adapter`.
+    """
+    model = lm.model
+    with quiet():
+        if is_adapted(lm):
+            model.save_pretrained(folder / "adapter")
+            model = copy.deepcopy(model).merge_and_unload()
+        model.save_pretrained(folder)
+        lm.tokenizer.save_pretrained(folder)
+
+
+def fits_vocabulary(a: LanguageModel, b: LanguageModel) -> bool:
+    """Whether an id means the same token to both, so that one's distribution can teach the other.
+
+    Padded embedding rows do not matter (152,064 against 151,936 is no difference of tokens).
+    """
+    return a.tokenizer.get_vocab() == b.tokenizer.get_vocab()
+
+
+def is_adapted(lm: LanguageModel) -> bool:
+    """Whether the network carries low-rank adapters."""
+    return hasattr(lm.model, "peft_config") and hasattr(lm.model, "merge_and_unload")
+
+
+def cut_prompt(lm: LanguageModel, ids: list[int], limit: int) -> list[int]:
+    """At most `limit` ids of a prompt, cut at the front, where passages stand: question and cue are at its end.
+
+    A begin mark stays. Training and generation cut here and nowhere else, or a student is served what it never saw.
+    """
+    if len(ids) <= limit:
+        return ids
+    keep = 1 if ids[0] == lm.tokenizer.bos_token_id else 0
+    return ids[:keep] + ids[len(ids) - limit + keep :]
+
+
+@contextmanager
+def evaluating(lm: LanguageModel) -> Generator[None]:
+    """Evaluation mode without gradients. Every module's mode and all random states are as before afterwards."""
+    modes = {module: module.training for module in lm.model.modules()}
+    states = random.getstate(), np.random.get_state()
+    lm.model.eval()
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Silence the notices and bars of transformers; errors are still raised."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _read(auto: Any, source: str, name: str, **settings: Any) -> Any:
+    try:
+        return auto.from_pretrained(source, **settings)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        advice = (
+            "Is the folder whole (config.json, tokenizer and weights)?"
+            if Path(source).is_dir()
+            else "Check the spelling; a private one needs `hf auth login`; without network, give the path of a folder."
+        )
+        raise ModelError(f"model {name!r} cannot be loaded: {reason} {advice}") from error
+
+
+def _architecture(config: Any, name: str) -> tuple[Literal["encoder-decoder", "causal"], Any]:
+    if config.model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        return "encoder-decoder", AutoModelForSeq2SeqLM
+    if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return "causal", AutoModelForCausalLM
+    raise ModelError(
+        f"model {name!r} is a {config.model_type}, which does not write text. "
+        "Choose an encoder-decoder (T5, BART) or a causal model (GPT-2, Llama, Qwen)."
+    )
+
+
+def _complete(tokenizer: PreTrainedTokenizerBase, model: Any, kind: str, name: str) -> None:
+    """Fill in what a checkpoint may leave open, and drop its own sampling settings: a recipe says how to sample."""
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"model {name!r}: its tokenizer has no end mark. Set `eos_token` in tokenizer_config.json.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    rows, top = model.get_input_embeddings().weight.shape[0], max(tokenizer.get_vocab().values())
+    if top >= rows:
+        raise ModelError(f"model {name!r}: its tokenizer knows ids up to {top}, its network {rows}. They do not fit.")
+    start = getattr(model.config, "decoder_start_token_id", None)
+    if kind == "encoder-decoder" and start is None:
+        raise ModelError(f"model {name!r}: config.json has no `decoder_start_token_id`. For T5 it is the pad id.")
+    ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    model.generation_config = GenerationConfig(**ids, decoder_start_token_id=start)
+
+
+def _with_adapters(model: Any, lora: LoraSettings, kind: str, seed: int) -> Any:
+    from peft import LoraConfig, get_peft_model
+    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
+    from transformers.pytorch_utils import Conv1D
+
+    targets: Any = list(lora.targets) if lora.targets else DEFAULTS.get(model.config.model_type, "all-linear")
+    settings = LoraConfig(
+        task_type="SEQ_2_SEQ_LM" if kind == "encoder-decoder" else "CAUSAL_LM",
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            return get_peft_model(model, settings)
+        except ValueError as error:
+            raise ModelError(f"lora.targets: {error}") from error
+
+
+def _digest_weights(lm: LanguageModel) -> str:
+    digest = hashlib.sha256(lm.model.config.to_json_string().encode())
+    tensor: Tensor
+    for name, tensor in sorted(lm.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,245 @@
+"""Train one student from examples to an ordinary Hugging Face folder, in a working folder that survives kill -9.
+
+    settings = Settings(seed=1, epochs=10, learning_rate=3e-4)
+    trained = train(examples, dev, settings, model="google/flan-t5-small", folder=Path("student"), dev_score=accuracy)
+    trained.model           # student/model, the weights of the best epoch
+    trained.history[-1]     # {"epoch": 10, "step": 800, "loss": 0.41, "dev_loss": 0.52, "dev_accuracy": 0.63, ...}
+
+Called again with the same arguments it goes on from the last whole checkpoint, and on a CPU ends with the very weights
+that an unbroken run ends with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+from transformers import TrainingArguments
+
+from tutelage.errors import RunError, TextError, all_problems
+from tutelage.escape import audit
+from tutelage.models import LanguageModel, is_adapted, load, quiet, save
+from tutelage.runs import read_jsonl, write_json
+from tutelage.training.batching import Cuts, Row, tokenize
+from tutelage.training.epochs import DevLook, DevScore, Epochs
+from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint
+from tutelage.training.settings import Settings
+from tutelage.training.trainer import DistillationTrainer
+from tutelage.training.watch import Bar, Board, Teller, Watcher
+from tutelage.types import Example
+
+FINISHED = "training.json"
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+
+
+class Trained(NamedTuple):
+    """A finished training run."""
+
+    folder: Path
+    history: list[dict[str, Any]]
+    """One row an epoch: epoch, step, loss (training loss per token), dev_loss, dev_accuracy, learning_rate, seconds."""
+    best_epoch: int
+    """The epoch whose weights were kept, counted from 1."""
+    steps: int
+    tokens: int
+    """Prompt and target tokens seen over all epochs, without padding."""
+    seconds: float
+    cut: Cuts
+
+    @property
+    def model(self) -> Path:
+        """The student, an ordinary Hugging Face folder."""
+        return self.folder / "model"
+
+
+def train(
+    examples: Sequence[Example],
+    dev: Sequence[Example],
+    settings: Settings,
+    *,
+    model: str | Path,
+    folder: Path,
+    dev_score: DevScore | None = None,
+    device: Device = "auto",
+    progress: bool = True,
+    tensorboard: bool = True,
+    tell: Callable[[dict[str, Any]], None] | None = None,
+) -> Trained:
+    """Teach `model` the targets of `examples` and keep the best epoch in `folder/model`.
+
+    `dev_score` gets the live model after an epoch and gives its accuracy on the dev questions; it changes nothing about
+    training. `tell` hears the newest numbers: step and loss now and then, the row of history after an epoch.
+    Raises TextError for texts that the tokenizer cannot carry or that do not fit, RunError for a folder that belongs to
+    another training or cannot be written, and for a loss that is no number.
+    """
+    _check_choice(dev, settings, dev_score)
+    _claim(folder, {"model": str(model), "examples": _digest(examples), "dev": _digest(dev), **asdict(settings)})
+    if not (folder / FINISHED).exists():
+        with quiet():
+            lm = load(model, lora=settings.lora, seed=settings.seed, device="cpu")  # the Trainer moves it
+            rows, cut = _rows(lm, examples, settings)
+            look = DevLook(lm, _fitting(lm, dev, settings)[0], dev_score, settings.batch_size)
+            state = Progress.resume(folder)
+            if not state.done:
+                watchers: list[Watcher] = [Bar(folder.name)] if progress else []
+                watchers += [Board(folder / "tensorboard", state.history)] if tensorboard else []
+                watchers += [Teller(tell, state.history)] if tell else []
+                _learn(lm, rows, Epochs(folder, state, look, settings), settings, watchers, device)
+            _keep_model(lm, folder, state)
+        _finish(folder, state, cut, sum(sum(row.lengths) for row in rows))
+    return _finished(folder)
+
+
+def _learn(
+    lm: LanguageModel,
+    rows: list[Row],
+    epochs: Epochs,
+    settings: Settings,
+    watchers: list[Watcher],
+    device: Device,
+) -> None:
+    """Run the epochs that are still to do."""
+    arguments = _arguments(settings, epochs.folder, device)
+    trainer = epochs.trainer = DistillationTrainer(lm, rows, arguments, settings, [epochs, *watchers])
+    checkpoint = latest_checkpoint(epochs.folder)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        for watcher in watchers:
+            watcher.close()
+    if trainer.is_world_process_zero():
+        epochs.progress.save(epochs.folder)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _arguments(settings: Settings, folder: Path, device: Device) -> TrainingArguments:
+    """Settings in the words of transformers; what would only cost time in a step is turned off."""
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        seed=settings.seed,
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=min(settings.warmup, 0.999),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim=settings.optimizer,
+        bf16=_in_bf16(settings, device),
+        use_cpu=device == "cpu",
+        activation_checkpointing=settings.gradient_checkpointing or None,
+        save_strategy="no",  # `Epochs` asks for checkpoints
+        save_total_limit=2,
+        logging_steps=20,
+        logging_nan_inf_filter=False,  # would look at the loss on every step, and hide it; `Epochs` stops instead
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+        dataloader_pin_memory=False,
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices are for torchrun; DataParallel is slower than one
+    return arguments
+
+
+def _in_bf16(settings: Settings, device: Device) -> bool:
+    if settings.precision != "auto":
+        return settings.precision == "bf16"
+    return device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _rows(lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> tuple[list[Row], Cuts]:
+    """Training rows, after a look at every text: one <unk> in a target would be learnt as an answer."""
+    texts = {f"{e.id} ({part})": text for e in examples for part, text in (("prompt", e.prompt), ("target", e.target))}
+    problems = audit(lm, texts)
+    if problems:
+        advice = "Mend or leave out these texts, or choose a model whose tokenizer works on bytes (byt5, gpt2)."
+        raise TextError(all_problems(f"{lm.name} cannot carry {len(problems)} text(s):", problems, advice))
+    rows, cut = _fitting(lm, examples, settings)
+    if cut.targets and (settings.long_targets == "raise" or not rows):
+        raise TextError(
+            f"{cut.targets} of {len(examples)} targets are longer than {settings.max_target_tokens} tokens. "
+            "Raise max_target_tokens, or set long_targets: drop to leave such examples out."
+        )
+    if not rows:
+        raise TextError("no examples to learn from. Did verification keep none of the rationales?")
+    return rows, cut
+
+
+def _fitting(lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> tuple[list[Row], Cuts]:
+    return tokenize(
+        lm,
+        examples,
+        max_prompt_tokens=settings.max_prompt_tokens,
+        max_target_tokens=settings.max_target_tokens,
+    )
+
+
+def _check_choice(dev: Sequence[Example], settings: Settings, dev_score: DevScore | None) -> None:
+    lacks = {
+        "dev_accuracy": "" if dev_score else "a `dev_score`",
+        "dev_loss": "" if dev else "dev examples",
+        "last": "",
+    }[settings.select]
+    if lacks:
+        raise RunError(f"select: {settings.select} needs {lacks}. Hold some questions out, or set select: last.")
+
+
+def _claim(folder: Path, arguments: dict[str, Any]) -> None:
+    """Make the folder this training's own, or find that it already is."""
+    path = folder / "arguments.json"
+    try:
+        if path.exists():
+            before = json.loads(path.read_text())
+            changed = sorted(key for key in before.keys() | arguments.keys() if before.get(key) != arguments.get(key))
+            if changed:
+                raise RunError(f"{folder} holds a training with other {', '.join(changed)}. Delete it, or use another.")
+        write_json(path, arguments)
+    except OSError as error:
+        raise RunError(f"cannot write to {folder} ({error.strerror}). Choose another folder.") from error
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    rows = [[e.id, e.prompt, e.target, e.weight] for e in examples]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _keep_model(lm: LanguageModel, folder: Path, state: Progress) -> None:
+    """Turn the best weights into `folder/model`: renamed where they are whole, merged where they are adapters."""
+    best, kept = best_folder(folder, state.best_epoch), folder / "model"
+    if kept.exists():
+        return
+    if is_adapted(lm):
+        lm.model.load_adapter(str(best), "default")
+        adapters, best = best, folder / "merged"
+        save(lm, best)
+        shutil.rmtree(adapters)
+    lm.tokenizer.save_pretrained(best)
+    (best / "training_args.bin").unlink(missing_ok=True)
+    best.rename(kept)
+
+
+def _finish(folder: Path, state: Progress, cut: Cuts, tokens: int) -> None:
+    """Note the result as the last act, then remove what was only for resuming."""
+    result = {
+        "best_epoch": state.best_epoch,
+        "steps": state.step,
+        "tokens": tokens * len(state.history),
+        "seconds": round(state.seconds, 3),
+        "cut": cut._asdict(),
+    }
+    write_json(folder / FINISHED, result)
+    for path in [*folder.glob("checkpoint-*"), *folder.glob("best-*")]:
+        shutil.rmtree(path)
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def _finished(folder: Path) -> Trained:
+    result = json.loads((folder / FINISHED).read_text())
+    return Trained(folder, read_jsonl(folder / "history.jsonl"), **{**result, "cut": Cuts(**result["cut"])})
