@@ -71,9 +71,11 @@ class Letter:
         labelled = _LEADING_LABEL.match(span)
         if labelled and _plain(span[labelled.end() :]) in {_plain(c) for c in _choice(labelled[1], choices)}:
             return labelled[1].upper()
-        by_text = [letter for letter, c in zip(LETTERS, choices, strict=False) if _plain(c) == _plain(span)]
-        if len(by_text) == 1:
-            return by_text[0]
+        marked = labelled is not None and labelled[0].strip() != labelled[1]  # "(A) ball", unlike "A ball"
+        for same_text in (_words, _plain)[: 1 if marked else 2]:
+            by_text = [letter for letter, c in zip(LETTERS, choices, strict=False) if same_text(c) == same_text(span)]
+            if len(by_text) == 1:
+                return by_text[0]
         return None if _DENIED.match(span) else _known(_only(_labels(span)), choices)
 
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:

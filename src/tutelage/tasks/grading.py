@@ -8,11 +8,17 @@ A text whose answer cannot be read is UNREAD, which counts as not correct and is
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tutelage.errors import TaskError, all_problems
 from tutelage.formats import Format
+from tutelage.rows import Row, read_rows
 from tutelage.tasks.answers import AnswerType
+from tutelage.tasks.questions import Fields, read_item
 from tutelage.types import Question, Rationale, Verdict
 
 
@@ -70,3 +76,71 @@ def graded(rationale: Rationale, question: Question, answer_type: AnswerType, *,
     else:
         answer = answer_type.find(rationale.text, question.choices) or (question.answer if vouched else None)
     return replace(rationale, answer=answer, verdict=verdict(question, answer_type, answer))
+
+
+class Graded(NamedTuple):
+    """One row of a file of written texts, judged."""
+
+    id: str
+    gold: str
+    judgement: Judgement
+
+
+class Grades(NamedTuple):
+    """A whole file, judged."""
+
+    rows: tuple[Graded, ...]
+    """In the order of the file."""
+    counts: Mapping[Verdict, int]
+    """Rows of each verdict; every verdict is there."""
+
+
+def grade_file(
+    path: str | Path,
+    answer_type: AnswerType,
+    fmt: Format,
+    *,
+    questions: Iterable[Question] = (),
+    strict: bool = False,
+) -> Grades:
+    """Judge texts written by any model: rows of `id` and `text`, with the gold `answer` or the id of a known question.
+
+    The id is a question's own or the one of its data file; `choices`, a list, may stand in the row. Where a row has an
+    answer and its question is known, the two must be the same. Raises TaskError with every bad row.
+    """
+    known = {key: q for q in questions for key in (q.id, q.meta.get("source_id")) if key is not None}
+    problems: list[str] = []
+    graded_rows: list[Graded] = []
+    for row in read_rows(path, problems):
+        id, text = row.values.get("id"), row.values.get("text")
+        if not isinstance(id, str | int) or not isinstance(text, str):
+            problems.append(f"{row.where}: expected an `id` and a `text`; the row has {', '.join(row.values)}")
+            continue
+        question = _question_of(row, str(id), known.get(str(id)), answer_type, problems)
+        if question is not None:
+            graded_rows.append(Graded(str(id), question.answer, judge(question, answer_type, fmt, text, strict=strict)))
+    if problems:
+        raise TaskError(all_problems(f"{path}: {len(problems)} bad row(s), nothing was graded:", problems))
+    counts = Counter(row.judgement.verdict for row in graded_rows)
+    return Grades(tuple(graded_rows), {verdict: counts[verdict] for verdict in Verdict})
+
+
+def _question_of(
+    row: Row, id: str, known: Question | None, answer_type: AnswerType, problems: list[str]
+) -> Question | None:
+    """The question a row answers: the known one, or one made of the row's own gold answer."""
+    if row.values.get("answer") is None:
+        if known is None:
+            problems.append(f"{row.where}: no gold `answer`, and no question with the id {id!r} is known")
+        return known
+    named = row._replace(values={**row.values, "id": id})
+    choices = "choices" if row.values.get("choices") is not None else None
+    item = read_item(named, Fields(question="id", choices=choices), answer_type, problems) if known is None else None
+    if item is not None:
+        return Question(id, "", "test", item.text, item.choices, item.answer)
+    if known is not None:
+        gold = answer_type.canonical(str(row.values["answer"]), known.choices)
+        if gold is None or not answer_type.same(gold, known.answer):
+            problems.append(f"{row.where}: answer {row.values['answer']!r}, but the task has {known.answer!r}")
+            return None
+    return known
