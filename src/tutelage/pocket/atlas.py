@@ -1,0 +1,204 @@
+"""The task `pocket/atlas`: questions about invented places that nobody can answer without its corpus.
+
+    Which is higher, Mount Orrick or Mount Tasmin?   (A) Mount Orrick (B) Mount Tasmin                        A
+
+    p-00017  Mount Orrick   In the far north Mount Orrick stands 84 spans tall, and snow stays on its long side until
+                            the summer.
+
+Each place has an entry for each of its traits, one that says nothing of use, and one about a namesake with a value of
+its own. A question seldom shares the words of the entry it needs ("higher" and "stands ... tall"), a rationale does:
+this is what a reranker has to learn. Places belong to one split each, so learning them by heart is of no use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import NamedTuple
+
+from tutelage.pocket.words import names
+from tutelage.types import Passage, Question, Split, question_id
+
+TASK = "pocket/atlas"
+ANSWER_TYPE = "letter"
+LETTERS = "AB"
+PLACES = 640
+"""How many places the atlas describes."""
+SHARES: tuple[tuple[Split, float], ...] = (("train", 0.6), ("dev", 0.1), ("test", 0.3))
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """One thing that the atlas says of a kind of place."""
+
+    kind: str
+    namesake: str
+    """What a namesake of the place is, whose value misleads."""
+    fact: str
+    """How an entry, and a rationale, states the value; `{place}` and `{value}` are its places."""
+    less: str = ""
+    """What the place with the lesser value is called; empty for a trait whose value is a name."""
+    more: str = ""
+    comparisons: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    """Questions about the value of one place."""
+
+
+COMPARE = ("Which is {asked}, {a} or {b}?", "Of {a} and {b}, which is {asked}?")
+REACHED = ("On which did people stand {asked}, {a} or {b}?",)
+TRAITS: dict[str, Trait] = {
+    "height": Trait("Mount", "gate", "{place} stands {value} spans tall", "lower", "higher", COMPARE),
+    "summit": Trait("Mount", "road", "{place} had no one on top until the year {value}", "earlier", "later", REACHED),
+    "spring": Trait(
+        "Mount", "well", "{place} is where the {value} river begins", asks=("Which water rises on {place}?",)
+    ),
+    "ice": Trait("Lake", "mine", "{place} keeps its ice for {value} days", "warmer", "colder", COMPARE),
+    "length": Trait("Lake", "street", "{place} takes {value} miles to cross", "shorter", "longer", COMPARE),
+    "outflow": Trait("Lake", "mill", "{place} feeds the {value} river", asks=("Which water leaves {place}?",)),
+    "founding": Trait("Port", "tower", "{place} got its first house in the year {value}", "older", "newer", COMPARE),
+    "people": Trait("Port", "village", "{place} is home to {value} hundred families", "smaller", "larger", COMPARE),
+    "mouth": Trait(
+        "Port", "bank", "{place} stands where the {value} river meets the sea", asks=("Which water ends at {place}?",)
+    ),
+}
+KINDS = ("Mount", "Lake", "Port")
+WHERE = (
+    "In the far north", "In the dry south", "By the east coast", "Under the west hills", "Under the old castle",
+    "Over the salt road", "In a narrow valley", "By the first island",
+)  # fmt: skip
+AFTER = (
+    "and snow stays near it until summer", "as every teacher tells the children there", "and few people know it",
+    "so an old map in the castle says", "and its market opens on warm days", "as a queen once said in a letter",
+    "and birds come back to it each spring", "but few people there think much of it",
+)  # fmt: skip
+IDLE = (
+    "Some say that {place} has a story, but no one knows it. The people of {place} keep horses, dogs and a garden.",
+    "A trader from {place} sold glass and paper. People say that {place} is quiet in winter and busy in autumn.",
+    "The road to {place} is long and round. To come to {place} by night one needs a lamp and warm shoes.",
+)
+NAMESAKE = "The {what} called {name} is not {place}. {where} {fact}."
+
+
+class Place(NamedTuple):
+    """One place of the atlas."""
+
+    kind: str
+    name: str
+    split: Split
+    values: dict[str, str]
+    """Value by trait."""
+    entries: dict[str, str]
+    """Id of the passage that holds the value, by trait."""
+
+    @property
+    def title(self) -> str:
+        """Kind and name: "Mount Orrick"."""
+        return f"{self.kind} {self.name}"
+
+
+class Atlas(NamedTuple):
+    """All places and every passage about them."""
+
+    places: list[Place]
+    passages: list[Passage]
+
+
+@cache
+def draw_atlas(seed: int = 0) -> Atlas:
+    """The invented world of one seed."""
+    rng = Random(f"atlas {seed}")
+    called = rng.sample(names("atlas"), k=len(names("atlas")))
+    rivers = called[PLACES:]
+    splits: list[Split] = [split for split, share in SHARES for _ in range(round(share * PLACES))]
+    rng.shuffle(splits)
+    places: list[Place] = []
+    passages: list[Passage] = []
+    for number, (name, split) in enumerate(zip(called[:PLACES], splits, strict=True)):
+        place = Place(KINDS[number % len(KINDS)], name, split, {}, {})
+        _describe(place, rivers, passages, rng)
+        places.append(place)
+    order = rng.sample(range(len(passages)), k=len(passages))
+    return Atlas(places, [passages[at] for at in order])
+
+
+def _describe(place: Place, rivers: list[str], passages: list[Passage], rng: Random) -> None:
+    """Draw the values of a place and write its entries."""
+    texts: list[tuple[str, str]] = [("", rng.choice(IDLE).format(place=place.title))]
+    mine = [(key, trait) for key, trait in TRAITS.items() if trait.kind == place.kind]
+    for key, trait in mine:
+        place.values[key] = _value(trait, rivers, rng)
+        fact = trait.fact.format(place=place.title, value=place.values[key])
+        texts.append((key, f"{rng.choice(WHERE)} {fact}, {rng.choice(AFTER)}."))
+    _, trait = rng.choice(mine)
+    what = f"the {trait.namesake} of {place.name}"
+    fact = trait.fact.format(place=what, value=_value(trait, rivers, rng))
+    texts.append(("", NAMESAKE.format(what=trait.namesake, name=place.name, place=place.title,
+                                      where=rng.choice(WHERE), fact=fact)))  # fmt: skip
+    for key, text in texts:
+        passages.append(Passage(f"p-{len(passages):05d}", place.title, text))
+        if key:
+            place.entries[key] = passages[-1].id
+
+
+def _value(trait: Trait, rivers: list[str], rng: Random) -> str:
+    return str(rng.randint(10, 99)) if trait.less else rng.choice(rivers)
+
+
+def corpus(seed: int = 0) -> list[Passage]:
+    """Every passage, in mixed order."""
+    return list(draw_atlas(seed).passages)
+
+
+def questions(
+    split: Split, *, seed: int = 0, train: int = 1200, dev: int = 200, test: int = 400, look_ups: float = 0.3
+) -> list[Question]:
+    """The questions of one split, as many as `train`, `dev` or `test` says.
+
+    A share of `look_ups` needs one passage, the others compare two places and need two.
+    """
+    rng = Random(f"{seed} {split} {look_ups}")
+    places = [place for place in draw_atlas(seed).places if place.split == split]
+    wanted = {"train": train, "dev": dev, "test": test}[split]
+    found: dict[str, Question] = {}
+    while len(found) < wanted:
+        kind = _look_up if rng.random() < look_ups else _comparison
+        question = kind(split, places, rng)
+        found.setdefault(question.id, question)
+    return list(found.values())
+
+
+def _look_up(split: Split, places: list[Place], rng: Random) -> Question:
+    """Which of two rivers an entry names."""
+    key = rng.choice([key for key, trait in TRAITS.items() if trait.asks])
+    trait = TRAITS[key]
+    place, other = rng.sample([p for p in places if p.kind == trait.kind], k=2)
+    if place.values[key] == other.values[key]:
+        return _look_up(split, places, rng)
+    value = place.values[key]
+    choices = tuple(rng.sample((value, other.values[key]), k=2))
+    text = rng.choice(trait.asks).format(place=place.title)
+    meta = {"kind": "look-up", "trait": key, "place": place.title, "value": value, "gold_passages": place.entries[key]}
+    return Question(question_id(TASK, text, choices), TASK, split, text, choices, LETTERS[choices.index(value)], meta)
+
+
+def _comparison(split: Split, places: list[Place], rng: Random) -> Question:
+    """Which of two places has more of a trait, or less."""
+    key = rng.choice([key for key, trait in TRAITS.items() if trait.comparisons])
+    trait = TRAITS[key]
+    pair = rng.sample([p for p in places if p.kind == trait.kind], k=2)
+    values = [int(place.values[key]) for place in pair]
+    if values[0] == values[1]:
+        return _comparison(split, places, rng)
+    asked = rng.choice((trait.less, trait.more))
+    a, b = (place.title for place in pair)
+    text = rng.choice(trait.comparisons).format(asked=asked, a=a, b=b)
+    first = (values[0] < values[1]) == (asked == trait.less)
+    meta = {
+        "kind": "comparison",
+        "trait": key,
+        "asked": asked,
+        "values": f"{values[0]} {values[1]}",
+        "gold_passages": " ".join(place.entries[key] for place in pair),
+    }
+    return Question(question_id(TASK, text, (a, b)), TASK, split, text, (a, b), LETTERS[not first], meta)

@@ -1,0 +1,35 @@
+"""The pocket tasks as the rest of the package asks for tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tutelage.errors import TaskError
+from tutelage.plugins import resolve
+from tutelage.pocket import atlas, steps
+from tutelage.tasks.answers import ANSWER_TYPES
+from tutelage.tasks.task import Task
+from tutelage.types import SPLITS
+
+WORLDS = {steps.TASK: steps, atlas.TASK: atlas}
+
+
+def load(
+    name: str,
+    *,
+    data: str | Path | None = None,
+    limit: int | None = None,
+    dev_fraction: float | None = None,
+    test_fraction: float | None = None,
+) -> Task:
+    """A pocket task. Its splits are generated apart, so fractions mean nothing here; `limit` is the size of train.
+
+    Raises TaskError for a data folder: there is nothing to read.
+    """
+    world = resolve(name, WORLDS, "pocket task")
+    if data is not None:
+        raise TaskError(f"{name} is generated and reads no data; remove `data:` from the task.")
+    size = {} if limit is None else {"train": limit}
+    return Task(
+        name, ANSWER_TYPES[world.ANSWER_TYPE], {split: tuple(world.questions(split, **size)) for split in SPLITS}
+    )

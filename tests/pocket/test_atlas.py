@@ -1,0 +1,68 @@
+"""The atlas task: reproducible, closed to whoever lacks the corpus, answered by its gold passages."""
+
+from __future__ import annotations
+
+import pytest
+
+from tutelage.pocket import atlas
+from tutelage.types import SPLITS, question_id
+
+BY_ID = {passage.id: passage for passage in atlas.corpus()}
+
+
+def titles(question) -> set[str]:
+    return {BY_ID[gold].title for gold in question.meta["gold_passages"].split()}
+
+
+def test_same_seed_gives_the_same_world():
+    """Recorded passage ids are worthless if the corpus is another one tomorrow."""
+    atlas.draw_atlas.cache_clear()
+    assert {p.id: p for p in atlas.corpus()} == BY_ID
+    assert atlas.corpus(1) != atlas.corpus()
+    assert atlas.questions("test") == atlas.questions("test")
+
+
+def test_splits_share_no_place():
+    """A student that learnt the places of training by heart must gain nothing on the test."""
+    seen = {split: set().union(*(titles(q) for q in atlas.questions(split))) for split in SPLITS}
+    assert not seen["train"] & seen["test"]
+    assert not seen["train"] & seen["dev"]
+    assert not seen["dev"] & seen["test"]
+
+
+def test_the_corpus_is_large_and_its_entries_short():
+    """Retrieval on a handful of passages, or passages that fill the prompt, would show nothing."""
+    assert len(BY_ID) > 2000
+    assert all(12 <= len(passage.text.split()) <= 32 for passage in BY_ID.values())
+    assert len({passage.text for passage in BY_ID.values()}) == len(BY_ID)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_gold_passages_hold_the_values_and_the_question_does_not(split):
+    """A question that gives its own answer away would be answered without any knowledge."""
+    for q in atlas.questions(split):
+        golds = [BY_ID[gold] for gold in q.meta["gold_passages"].split()]
+        values = q.meta["values"].split() if q.meta["kind"] == "comparison" else [q.meta["value"]]
+        assert len(golds) == len(values)
+        assert all(value in gold.text and gold.title in gold.text for value, gold in zip(values, golds, strict=True))
+        assert not any(character.isdigit() for character in q.text)
+        assert q.id == question_id(q.task, q.text, q.choices)
+
+
+def test_the_gold_letter_follows_from_the_values():
+    """A wrong gold answer bends every number measured on the task."""
+    for q in atlas.questions("dev"):
+        if q.meta["kind"] == "look-up":
+            assert q.choices["AB".index(q.answer)] == q.meta["value"]
+        else:
+            trait, values = atlas.TRAITS[q.meta["trait"]], [int(v) for v in q.meta["values"].split()]
+            wanted = min(values) if q.meta["asked"] == trait.less else max(values)
+            assert values["AB".index(q.answer)] == wanted
+
+
+def test_no_letter_or_asked_word_betrays_the_answer():
+    """Answering always "A", or by the asked word, must stay at chance, or scores without passages mean nothing."""
+    questions = atlas.questions("test", test=1000)
+    assert 0.45 < sum(q.answer == "A" for q in questions) / len(questions) < 0.55
+    more = [q for q in questions if q.meta.get("asked") == atlas.TRAITS[q.meta["trait"]].more]
+    assert 0.4 < sum(q.answer == "A" for q in more) / len(more) < 0.6
