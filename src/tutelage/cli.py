@@ -91,7 +91,7 @@ def recipes() -> None:
 def tasks() -> None:
     """List the built-in tasks, their answer types, and what is there of their data."""
     from tutelage.display import print_tasks
-    from tutelage.methods.sources import describe_tasks
+    from tutelage.tasks import describe_tasks
 
     print_tasks(describe_tasks())
 

@@ -75,8 +75,8 @@ class TeacherSection(Section):
     """`recorded` (a file), `pocket` (the bundled rule-based teacher), or "package.module:write"."""
     path: str | None = None
     """File of recorded rationales; without it those that came with the task's own data."""
-    samples: Positive = 1
-    """Rationales asked for, or read, for each question."""
+    samples: Positive | None = None
+    """Rationales for each question; without it every recorded one, and one of a teacher that writes."""
     keep: Positive | None = None
     """At most so many correct rationales are kept for each question; without it all of them."""
     error_rate: Share = 0.0

@@ -3,7 +3,7 @@
     runs/pocket-steps/
       stages/student-3f9c2a71b0de/        finished: has stage.json, was renamed into place as the last act
       stages/score-77aa01c4f2e9.partial/  begun: what it holds lets the stage resume
-      stages/score-77aa01c4f2e9.lock      held by the process that works on it
+      stages/.locks/score-77aa01c4f2e9    held by the process that works on it
 
 A fingerprint covers the settings of a stage and the fingerprints of the stages it reads, never what they contain.
 The whole plan of a study is therefore known before anything runs, and a changed setting redoes exactly what depends
@@ -67,7 +67,7 @@ class Workspace:
         folder = self.folder / "stages" / f"{name}-{print_[:12]}"
         cached = is_finished(folder)
         if not cached and not self.planning:
-            with locked(folder.with_name(folder.name + ".lock")):
+            with locked(folder.parent / ".locks" / folder.name):
                 if not is_finished(folder):
                     _make(folder, name, print_, inputs, make)
         stage = Stage(name, print_, folder, cached)

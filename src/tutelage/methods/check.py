@@ -51,8 +51,9 @@ def _data(recipe: Recipe) -> Iterator[str]:
     except TutelageError as error:
         yield f"task: {error}"
         return
-    if recipe.teacher is not None:
-        yield from _failure("teacher", lambda: check_teacher(recipe.teacher, task))
+    teacher = recipe.teacher
+    if teacher is not None:
+        yield from _failure("teacher", lambda: check_teacher(teacher, recipe.task))
     for split in ("train", "dev", "test"):
         if not task.questions.get(split):
             yield f"task: no {split} questions; give it more data or change the fractions"

@@ -63,7 +63,7 @@ def run(
         jobs = jobs_of(recipe)
         todo = [job for job in jobs if not all(stage.cached for stage in plan(recipe, task, folder, job).values())]
         _work(recipe, folder, todo, watch)
-        outcomes = {job: outcome(recipe, task, folder, job) for job in jobs}
+        outcomes = [(job, outcome(recipe, task, folder, job)) for job in jobs]
         shelve(folder, outcomes)
         write_json(
             folder / "results.json",
@@ -214,12 +214,12 @@ def _leave_with_parent() -> None:
 # --- what is left for the report and the user
 
 
-def shelve(folder: Path, outcomes: dict[Job, Outcome]) -> None:
+def shelve(folder: Path, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
     """Give every student a name a person can type: students/<arm>-seed<k>, a link to its Hugging Face folder."""
     shelf = folder / "students"
     shutil.rmtree(shelf, ignore_errors=True)
     shelf.mkdir(parents=True)
-    for job, found in outcomes.items():
+    for job, found in outcomes:
         target = os.path.relpath(found.student.folder / "model", shelf)
         (shelf / f"{job.arm.name.replace('/', '-').replace(' ', '-')}-seed{job.seed}").symlink_to(target)
 
@@ -229,7 +229,7 @@ def results(
     recipe_text: str,
     task: Task,
     folder: Path,
-    outcomes: dict[Job, Outcome],
+    outcomes: Sequence[tuple[Job, Outcome]],
     *,
     name: str,
     command: str,
@@ -237,7 +237,7 @@ def results(
 ) -> dict[str, Json]:
     """Everything the report needs, with paths relative to the run folder."""
     questions = Study(recipe, task, Workspace(folder, planning=True)).questions()
-    stages = {s.folder: s for job in outcomes for s in plan(recipe, task, folder, job).values()}
+    stages = {s.folder: s for job, _ in outcomes for s in plan(recipe, task, folder, job).values()}
     finished = datetime.now(UTC)
     return {
         "name": name,
@@ -249,7 +249,7 @@ def results(
             "notes": list(task.notes),
         },
         "teacher": _teacher(recipe, [s for s in stages.values() if s.name == "rationales"]),
-        "arms": [_arm(folder, job, found) for job, found in outcomes.items()],
+        "arms": [_arm(folder, job, found) for job, found in outcomes],
         "questions": _relative(questions.folder / "questions.jsonl", folder),
         "recipe": recipe.model_dump(mode="json"),
         "recipe_text": recipe_text,
@@ -266,7 +266,7 @@ def results(
         "started": started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="seconds"),
         "machine": _machine(recipe),
-        "baseline": "fine-tuning" if any(job.arm.name == "fine-tuning" for job in outcomes) else None,
+        "baseline": "fine-tuning" if any(job.arm.name == "fine-tuning" for job, _ in outcomes) else None,
         "warnings": [],
     }
 

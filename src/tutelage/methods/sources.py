@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tutelage.errors import RecipeError
-from tutelage.generation.recorded import read_recorded
+from tutelage.generation.recorded import Columns, read_recorded
 from tutelage.plugins import resolve
 from tutelage.recipe import TaskSection, TeacherSection
 from tutelage.runs import Json
 from tutelage.tasks import load as tasks
+from tutelage.tasks.published import find_file, recorded_paths
 from tutelage.tasks.task import Task
 from tutelage.types import Question, Rationale
 
@@ -23,12 +24,12 @@ class Taught(NamedTuple):
     rationales: list[Rationale]
     asked: int
     """Questions the teacher was asked."""
-    notes: dict[str, Json]
-    """Counts of what went wrong on the way, e.g. rows that match no question."""
+    notes: list[str]
+    """What became of the texts of a file, e.g. how many match no question."""
 
 
-Teacher = Callable[[TeacherSection, Task, Sequence[Question]], Taught]
-"""How a backend is called: its settings, the task, and the questions it is asked."""
+Teacher = Callable[[TeacherSection, TaskSection, Sequence[Question]], Taught]
+"""How a backend is called: its settings, the task's, and the questions it is asked."""
 
 
 def load_task(section: TaskSection) -> Task:
@@ -45,7 +46,7 @@ def load_task(section: TaskSection) -> Task:
     )
 
 
-def annotate(section: TeacherSection, task: Task, questions: Sequence[Question]) -> Taught:
+def annotate(section: TeacherSection, task: TaskSection, questions: Sequence[Question]) -> Taught:
     """Ask the teacher: at most `samples` rationales for each question of its share."""
     backend: Teacher = resolve(section.backend, TEACHERS, "teacher backend")
     return backend(section, task, share_of(questions, section.share))
@@ -58,19 +59,60 @@ def share_of(questions: Sequence[Question], share: float) -> list[Question]:
     return [q for q in questions if q.id in kept]
 
 
-def check_teacher(section: TeacherSection, task: Task) -> None:
+def check_teacher(section: TeacherSection, task: TaskSection) -> None:
     """Raise what would stop the teacher before it is asked anything."""
     resolve(section.backend, TEACHERS, "teacher backend")
     if section.backend == "pocket" and not task.name.startswith("pocket/"):
         raise RecipeError(f"the pocket teacher knows pocket/steps and pocket/atlas, not {task.name!r}")
-    if section.backend == "recorded":
-        source_of(section, task)
+    source_of(section, task)
 
 
-def source_of(section: TeacherSection, task: Task) -> Json:
+def source_of(section: TeacherSection, task: TaskSection) -> Json:
     """What the teacher's words depend on besides its settings: the content of the file they are read from."""
     if section.backend != "recorded":
         return None
-    path = recorded_path(section, task)
-    with path.open("rb") as file:
+    with recorded_path(section, task).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def recorded_path(section: TeacherSection, task: TaskSection) -> Path:
+    """The file of recorded rationales: as named, else a column of the user's own rows, else what the papers shipped.
+
+    Raises RecipeError where there is none.
+    """
+    if section.path is not None:
+        path = Path(section.path).expanduser()
+        if not path.is_file():
+            raise RecipeError(f"teacher.path: no file {section.path!r}")
+        return path
+    if task.train is not None:
+        if task.fields is None or task.fields.rationale is None:
+            raise RecipeError("teacher: name a file as `path:`, or a column of your rows as `task.fields.rationale`")
+        return Path(task.train).expanduser()
+    return find_file(task.data, recorded_paths(task.name))
+
+
+def _recorded(section: TeacherSection, task: TaskSection, questions: Sequence[Question]) -> Taught:
+    found = read_recorded(
+        recorded_path(section, task), questions, samples=section.samples, columns=_columns(section, task)
+    )
+    return Taught(list(found.rationales), len(questions), list(found.notes))
+
+
+def _columns(section: TeacherSection, task: TaskSection) -> Columns | None:
+    if section.path is not None or task.fields is None or task.fields.rationale is None:
+        return None
+    return Columns(task.fields.question, task.fields.rationale, task.fields.id)
+
+
+def _pocket(section: TeacherSection, task: TaskSection, questions: Sequence[Question]) -> Taught:
+    write = resolve("tutelage.pocket.teacher:write", {}, "teacher")
+    rationales = [
+        write(question, sample=sample, seed=section.seed, error_rate=section.error_rate)
+        for question in questions
+        for sample in range(section.samples or 1)
+    ]
+    return Taught(rationales, len(questions), [])
+
+
+TEACHERS: dict[str, Teacher] = {"recorded": _recorded, "pocket": _pocket}

@@ -77,17 +77,25 @@ class Study:
         inputs: dict[str, Json] = {
             "questions": self.questions().fingerprint,
             "teacher": teacher.model_dump(mode="json"),
-            "source": source_of(teacher, self.task),
+            "source": source_of(teacher, self.recipe.task),
         }
 
         def make(folder: Path) -> None:
             questions = {q.id: q for q in (*self.of("train"), *self.of("dev"))}
-            written = annotate(teacher, self.task, tuple(questions.values()))
+            written = annotate(teacher, self.recipe.task, tuple(questions.values()))
             judged = [graded(r, questions[r.question_id], self.task.answer_type) for r in written.rationales]
-            kept = keep(judged, per_question=teacher.keep)
+            kept = keep(judged, per_question=teacher.keep, questions=questions)
             write_jsonl(folder / "rationales.jsonl", (to_json(r) for r in judged))
             write_jsonl(folder / "kept.jsonl", (to_json(r) for r in kept.rationales))
-            write_json(folder / "yield.json", {**kept.counts, **written.notes, "asked": written.asked})
+            write_json(
+                folder / "yield.json",
+                {
+                    "counts": dict(kept.counts),
+                    "questions": kept.questions,
+                    "asked": written.asked,
+                    "notes": list(written.notes),
+                },
+            )
 
         return self.workspace.stage("rationales", inputs, make)
 
@@ -193,7 +201,7 @@ class Study:
         def make(folder: Path) -> None:
             from tutelage import models
 
-            model = models.load(str(student.folder / "model"), device=self.recipe.compute.device)
+            model = models.load(str(student.folder / "model"), device=_device(self.recipe.compute.device))
             predictions = self._predict(
                 model,
                 self.of("test"),
@@ -245,3 +253,10 @@ class Study:
             source=source,
             partial=partial,
         )
+
+
+def _device(chosen: str) -> str:
+    """The device that "auto" stands for here."""
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if chosen == "auto" else chosen
