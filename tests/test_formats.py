@@ -1,0 +1,122 @@
+"""Prompts and targets, word for word, and that what is written can be read again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tutelage.errors import PluginError, TextError
+from tutelage.formats import FORMATS, LETTERS, Format, Reading, get_format
+from tutelage.types import Passage, Question
+
+BEADS = Question("q-1", "beads", "train", "Tova has 12 beads. How many?", (), "12")
+BANK = Question("q-2", "banks", "train", "Where is money kept?", ("in a bank", "on {text}"), "A")
+PASSAGES = (Passage("p-1", "Bank", "A bank keeps money."), Passage("p-2", "{text}", "Braces {list} stay."))
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "prompt"),
+    [
+        ("arrow", BEADS, "Tova has 12 beads. How many?"),
+        ("arrow", BANK, "Where is money kept? Answer choices: (A) in a bank, (B) on {text}."),
+        ("therefore", BANK, "Where is money kept? Answer choices: (A) in a bank, (B) on {text}."),
+        ("answer-line", BEADS, "Question: Tova has 12 beads. How many?\nExplanation:"),
+        (
+            "answer-line",
+            BANK,
+            "Question: Where is money kept?\nOptions: (A) in a bank, (B) on {text}\nExplanation:",
+        ),
+    ],
+)
+def test_prompts_word_for_word(name: str, question: Question, prompt: str):
+    """A changed blank makes a trained student worse without any error."""
+    assert get_format(name).prompt(question) == prompt
+
+
+def test_passages_stand_before_the_question():
+    assert FORMATS["answer-line"].prompt(BEADS, PASSAGES) == (
+        "Knowledge: Bank. A bank keeps money.\nKnowledge: {text}. Braces {list} stay.\n"
+        "Question: Tova has 12 beads. How many?\nExplanation:"
+    )
+    assert FORMATS["arrow"].prompt(BEADS, PASSAGES[:1]) == "A bank keeps money. Tova has 12 beads. How many?"
+
+
+@pytest.mark.parametrize(
+    ("name", "rationale", "target"),
+    [
+        ("arrow", "She has 12.", "She has 12. --> 12"),
+        ("arrow", "", "--> 12"),
+        ("therefore", "She has 12.", "She has 12. Therefore, the answer is 12."),
+        ("answer-line", "She has 12.", "She has 12.\nAnswer: 12"),
+    ],
+)
+def test_targets_word_for_word(name: str, rationale: str, target: str):
+    assert FORMATS[name].target(rationale, "12") == target
+
+
+ANSWERS = st.text(min_size=1, max_size=20)
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.text(max_size=200), ANSWERS)
+def test_what_is_written_can_be_read_again(name: str, rationale: str, answer: str):
+    """Training on a target whose answer reads differently teaches a wrong answer."""
+    fmt = FORMATS[name]
+    try:
+        target = fmt.target(rationale, answer)
+    except TextError:
+        assert answer != answer.strip() or not answer or fmt.marker in answer or answer.endswith(fmt.closing or "\0")
+        return
+    assert fmt.read(target) == Reading(rationale.strip(), answer)
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.text(max_size=50), st.text(max_size=50))
+def test_a_rationale_may_hold_the_marker(name: str, before: str, after: str):
+    fmt = FORMATS[name]
+    assume(fmt.marker not in after)
+    rationale = f"{before}{fmt.marker}{after}".strip()
+    assert fmt.read(fmt.target(rationale, "17")) == Reading(rationale, "17")
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.text(max_size=100))
+def test_any_text_can_be_read(name: str, text: str):
+    fmt = FORMATS[name]
+    reading = fmt.read(text)
+    if fmt.marker not in text:
+        assert reading == Reading(text.strip(), None)
+    assert reading.answer is None or reading.answer == reading.answer.strip()
+
+
+@pytest.mark.parametrize("answer", ["", " ", " 12", "12\n", "a --> b", "-->"])
+def test_an_answer_that_could_not_be_read_again_is_refused(answer: str):
+    with pytest.raises(TextError, match="cannot be told apart from the marker"):
+        FORMATS["arrow"].target("Why.", answer)
+
+
+def test_an_answer_that_ends_like_the_closing_is_refused():
+    """In "the answer is 12.." the second point would be lost."""
+    fmt = FORMATS["therefore"]
+    assert fmt.read("So. Therefore, the answer is 12") == Reading("So.", "12")
+    assert fmt.target("So.", "12.5").endswith("is 12.5.")
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))
+def test_texts_are_never_taken_for_places(title: str, text: str, choice: str):
+    """A question about "{text}" must not be filled with another text, nor break the prompt."""
+    question = Question("q", "t", "train", text, (choice, "{title}"), "A")
+    prompt = FORMATS["answer-line"].prompt(question, [Passage("p", title, text)])
+    assert prompt == (
+        f"Knowledge: {title}. {text}\nQuestion: {text}\nOptions: (A) {choice}, (B) {{title}}\nExplanation:"
+    )
+
+
+def test_a_format_from_outside_is_used_by_its_address():
+    assert get_format("tutelage.formats:FORMATS") is FORMATS
+    with pytest.raises(PluginError, match="no format 'arow'; did you mean 'arrow'"):
+        get_format("arow")
+
+
+def test_there_are_letters_for_every_choice():
+    question = Question("q", "t", "train", "?", tuple("abcdefghijklmnopqrstuvwxyz"), "Z")
+    assert "(Z) z" in Format("x", marker="->").prompt(question)
+    assert len(set(LETTERS)) == 26
