@@ -7,15 +7,12 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from tutelage import __version__
 from tutelage.errors import TutelageError
-
-if TYPE_CHECKING:
-    from tutelage.types import Verdict
 
 app = typer.Typer(
     name="tutelage",
@@ -24,14 +21,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    rich_markup_mode="markdown",
 )
 
 RecipeName = Annotated[str, typer.Argument(help="A built-in recipe (`tutelage recipes`) or the path of a YAML file.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes such as `student.learning_rate=3e-4` or `seeds=[1,2,3]`.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run. Default: runs/<recipe>.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run. Default: runs/RECIPE.")]
 
 
 @app.command()
@@ -80,7 +76,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, out: Out = None) -> N
 
 @app.command()
 def recipes() -> None:
-    """List the built-in recipes; `tutelage recipes > /dev/null` is not needed to run your own."""
+    """List the built-in recipes."""
     from tutelage.display import print_recipes
     from tutelage.recipe import builtin
 
@@ -104,32 +100,24 @@ def grade(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
     """Grade written answers: accuracy with its 95% interval, and how many could not be read."""
-    from tutelage.methods.sources import grade_rows
-
-    verdicts = grade_rows(file, task, format)
-    summary = _summary(verdicts)
-    if as_json:
-        typer.echo(json.dumps({**summary, "verdicts": verdicts}))
-    else:
-        typer.echo(
-            f"accuracy {summary['accuracy']:.1%} [{summary['low']:.1%}, {summary['high']:.1%}], "
-            f"n {summary['n']}, unread {summary['unread']}"
-        )
-
-
-def _summary(verdicts: dict[str, Verdict]) -> dict[str, Any]:
     from tutelage.evaluation.metrics import wilson
+    from tutelage.formats import get_format
+    from tutelage.tasks.grading import grade_file
+    from tutelage.tasks.load import find_grader
+    from tutelage.types import Verdict
 
-    correct = sum(v == "correct" for v in verdicts.values())
-    interval = wilson(correct, len(verdicts))
-    return {
-        "accuracy": correct / len(verdicts),
-        "low": interval.low,
-        "high": interval.high,
-        "n": len(verdicts),
-        "correct": correct,
-        "unread": sum(v == "unread" for v in verdicts.values()),
-    }
+    answer_type, questions = find_grader(task)
+    grades = grade_file(file, answer_type, get_format(format), questions=questions)
+    if not grades.rows:
+        raise TutelageError(f"{file}: no rows to grade.")
+    correct, unread, n = grades.counts[Verdict.CORRECT], grades.counts[Verdict.UNREAD], len(grades.rows)
+    low, high = wilson(correct / n, n)
+    if as_json:
+        figures = {"accuracy": correct / n, "low": low, "high": high, "n": n, "correct": correct, "unread": unread}
+        verdicts = {row.id: row.judgement.verdict for row in grades.rows}
+        typer.echo(json.dumps({**figures, "verdicts": verdicts}))
+    else:
+        typer.echo(f"accuracy {correct / n:.1%} [{low:.1%}, {high:.1%}], n {n}, unread {unread}")
 
 
 @app.command()
@@ -143,7 +131,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run
 
 @app.command()
 def ask(
-    student: Annotated[Path, typer.Argument(help="A student's folder: runs/<run>/students/<arm>-seed<k>.")],
+    student: Annotated[Path, typer.Argument(help="A student's folder: runs/RUN/students/ARM-seed1.")],
     question: Annotated[str, typer.Argument(help="The question, in quotes.")],
     choices: Annotated[
         list[str] | None, typer.Option("--choice", "-c", help="An option; give it once for each.")

@@ -15,6 +15,7 @@ from rich.table import Table
 from tutelage.errors import RecipeError, all_problems
 from tutelage.methods.run import Event, Job
 from tutelage.runs import Stage
+from tutelage.tasks.load import Described
 
 
 def show_problems(problems: Sequence[str], recipe: str) -> None:
@@ -50,12 +51,21 @@ def print_recipes(known: Mapping[str, Path]) -> None:
     Console().print(table)
 
 
-def print_tasks(rows: Sequence[Mapping[str, str]]) -> None:
-    """Tasks as rows of one table; the keys of the first row are the heads."""
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table)
+def print_tasks(tasks: Sequence[Described]) -> None:
+    """Every task with its answer type and the sizes of its splits, then what the sources' licences say."""
+    table = Table("task", "answers", "train", "dev", "test", "files of", box=None, padding=(0, 2, 0, 0))
+    for task in tasks:
+        counts = [str(n) for n in task.counts.values()] if task.counts else ["-", "-", "-"]
+        table.add_row(task.name, task.answers, *counts, task.source)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    if any(task.counts is None for task in tasks):
+        console.print(
+            "\n-  no data found; set TUTELAGE_DATA, or `task.data` in the recipe, to the folder that holds it"
+        )
+    for source in dict.fromkeys(task.source for task in tasks):
+        licences = dict.fromkeys(task.licence for task in tasks if task.source == source)
+        console.print(f"{source}: {'; '.join(licences)}", highlight=False)
 
 
 @contextmanager

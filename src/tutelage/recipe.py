@@ -123,6 +123,8 @@ class StudentSection(Section):
     max_prompt_tokens: Positive = 512
     max_target_tokens: Positive = 512
     """Also the most a student writes when it is scored."""
+    long_targets: Literal["drop", "raise"] = "drop"
+    """What to do with an example whose target does not fit: leave it out and count it, or stop."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 on a GPU that has it, else fp32."""
     gradient_checkpointing: bool = False

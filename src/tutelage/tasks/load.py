@@ -22,7 +22,7 @@ from tutelage.tasks.answers import ANSWER_TYPES, LETTER, NUMBER, WORDS, YES_NO, 
 from tutelage.tasks.published import MENTOR_KD, load_kard, load_mentor_kd, read_items
 from tutelage.tasks.questions import Fields, fields_from
 from tutelage.tasks.task import Task, make_task
-from tutelage.types import SPLITS, Split
+from tutelage.types import SPLITS, Question, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +148,19 @@ def describe_tasks(data: str | Path | None = None) -> list[Described]:
         source = "bundled" if ":" in known.source else known.source
         lines.append(Described(name, known.answer_type.name, source, counts, problem, known.licence))
     return lines
+
+
+def find_grader(name: str) -> tuple[AnswerType, tuple[Question, ...]]:
+    """How answers of a task, or of an answer type, are read, and its questions where its data is at hand.
+
+    Raises TaskError naming the nearest task for a name that stands for nothing.
+    """
+    if name in ANSWER_TYPES:
+        return ANSWER_TYPES[name], ()
+    if name not in TASKS and ":" not in name:
+        raise TaskError(unknown("task or answer type", name, [*TASKS, *ANSWER_TYPES]))
+    try:
+        task = load_task(name)
+    except TaskError:
+        return TASKS[name].answer_type, ()
+    return task.answer_type, tuple(q for split in task.questions.values() for q in split)
