@@ -45,9 +45,11 @@ def test_a_text_that_two_choices_share_names_neither():
     assert LETTER.canonical("red", ("red", "Red", "blue")) is None
 
 
-def test_the_label_counts_where_it_contradicts_the_text():
-    """As in the published graders; otherwise our figures could not be compared with theirs."""
-    assert LETTER.canonical("(A) blue ball", BALLS) == "A"
+def test_a_label_that_contradicts_its_text_is_unread():
+    """As in "(D) 09/11/2020" where D is another date: a slip of the letter or of the date, and nobody knows which."""
+    assert LETTER.canonical("(A) blue ball", BALLS) is None
+    assert LETTER.find("So, the correct answer is (A) blue ball.", BALLS) is None
+    assert LETTER.find("Therefore, at the end Alice has (A) blue ball.", BALLS) is None
 
 
 def test_a_choice_that_holds_a_label_is_still_read_by_its_own():

@@ -55,8 +55,8 @@ class Letter:
 
     A label is "(C)", or "C" alone, before ".", ")" or ":", after "option", "choice" or "answer is", or before its own
     choice's text. So neither the A of "Alice" nor that of "A ball" is one. The full text of a choice stands for its
-    letter where no other choice reads the same. Where label and text disagree ("(A) red" though red is B) the label
-    counts, as in the published graders. A letter beyond the known choices is unread.
+    letter where no other choice reads the same. Where label and text name different choices ("(A) red" though red is B)
+    the answer is unread; the published graders take the label. A letter beyond the known choices is unread too.
     """
 
     name: str = "letter"
@@ -69,10 +69,15 @@ class Letter:
         if bare:
             return _known(bare[1].upper(), choices)
         labelled = _LEADING_LABEL.match(span)
-        if labelled and _plain(span[labelled.end() :]) in {_plain(c) for c in _choice(labelled[1], choices)}:
-            return labelled[1].upper()
-        marked = labelled is not None and labelled[0].strip() != labelled[1]  # "(A) ball", unlike "A ball"
-        for same_text in (_words, _plain)[: 1 if marked else 2]:
+        if labelled:
+            own = _choice(labelled[1], choices)
+            behind = _plain(span[labelled.end() :])
+            if behind in map(_plain, own):
+                return labelled[1].upper()
+            marked = labelled[0].strip() != labelled[1]  # "(A) ball", unlike "A ball"
+            if marked and own and behind in map(_plain, choices):
+                return None
+        for same_text in (_words, _plain):
             by_text = [letter for letter, c in zip(LETTERS, choices, strict=False) if same_text(c) == same_text(span)]
             if len(by_text) == 1:
                 return by_text[0]
@@ -87,18 +92,19 @@ class Letter:
         for sentence in reversed(_sentences(text)):
             for span in _announced_in(sentence):
                 answer = self.canonical(span, choices)
-                if answer is None and not _DENIED.match(span):
-                    answer = _only(_mentioned(span, choices))
-                if answer:
+                if answer or any(_labels(span)):
                     return answer
+                mentioned = None if _DENIED.match(span) else _only(_mentioned(span, choices))
+                if mentioned:
+                    return mentioned
             praised = _known(_only(match[1] or match[2] for match in _PRAISED.finditer(sentence)), choices)
             if praised:
                 return praised
         last = _last_sentence(text)
         if not _CONCLUDES.search(last) or _DENIES.search(last):
             return None
-        labels = list(_labels(last))
-        return _known(_only(labels), choices) if labels else _only(_mentioned(last, choices))
+        label = _LABEL.search(last)
+        return self.canonical(last[label.start() :], choices) if label else _only(_mentioned(last, choices))
 
     def same(self, first: str, second: str) -> bool:
         """See `AnswerType.same`."""
