@@ -1,0 +1,159 @@
+"""What the figures support, in sentences: no difference is called one unless it outlasts Holm's correction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+from tutelage.evaluation.compare import Comparison
+from tutelage.evaluation.metrics import ArmScore
+from tutelage.report.run import ArmRun, Reference
+
+LEVEL = 0.05
+"""A difference is called one when its corrected p is below this."""
+
+MANY = 0.05
+"""Share of unread answers or cut rationales from which a report warns."""
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage with one decimal, e.g. 61.3%."""
+    return "–" if share is None else f"{100 * share:.1f}%"
+
+
+def interval(low: float, high: float) -> str:
+    """Both ends in percent or points, e.g. [56.2, 66.1]."""
+    return f"[{points(low)}, {points(high)}]"
+
+
+def points(share: float) -> str:
+    """A share in percentage points with one decimal and a true minus sign; never "-0.0"."""
+    return f"{100 * share:.1f}".replace("-0.0", "0.0").replace("-", "−")
+
+
+def signed(share: float) -> str:
+    """Points with their sign, e.g. +23.4."""
+    text = points(share)
+    return text if text.startswith("−") or text == "0.0" else f"+{text}"
+
+
+def p_value(p: float) -> str:
+    """A p-value as people write it: 0.041, 3e-9."""
+    if p >= 0.001:
+        return f"{p:.3f}"
+    mantissa, exponent = f"{p:.0e}".split("e")
+    return f"{mantissa}e{int(exponent)}" if p > 0 else "<1e-300"
+
+
+def equals_p(p: float) -> str:
+    """A p-value in a sentence: p = 0.041."""
+    text = p_value(p)
+    return f"p {text[0]} {text[1:]}" if text.startswith("<") else f"p = {text}"
+
+
+def in_sentence(title: str) -> str:
+    """A title in the middle of a sentence: Fine-tuning becomes fine-tuning, Mentor-KD stays."""
+    return title[:1].lower() + title[1:] if title[1:].islower() else title
+
+
+def at_start(title: str) -> str:
+    """A title at the start of a sentence."""
+    return title[:1].upper() + title[1:] if title.islower() else title
+
+
+def is_shown(comparison: Comparison) -> bool:
+    """Whether the difference outlasts the correction."""
+    return comparison.p_holm < LEVEL
+
+
+def headline(
+    arms: Sequence[ArmRun], scores: Mapping[str, ArmScore], comparisons: Sequence[Comparison], baseline: str | None
+) -> str:
+    """The one sentence to take away: the best arm against the baseline, or else against the next best."""
+    if not arms:
+        return "Nothing was scored."
+    titles = {arm.arm: arm.title for arm in arms}
+    ranked = sorted(titles, key=lambda arm: -scores[arm].accuracy)
+    best, other = ranked[0], baseline if baseline not in (None, ranked[0]) else (ranked[1:] or [None])[0]
+    if other is None:
+        return (
+            f"{at_start(titles[best])} answers {percent(scores[best].accuracy)} of {scores[best].n} questions correctly"
+        )
+    pair = next(c for c in comparisons if {c.a, c.b} == {best, other})
+    if is_shown(pair):
+        gain = abs(pair.difference)
+        return f"{at_start(titles[best])} beats {in_sentence(titles[other])} by {points(gain)} points"
+    if len(arms) > 2 and best == baseline:
+        return f"No arm could be shown to beat {in_sentence(titles[best])}"
+    return f"No difference between {in_sentence(titles[best])} and {in_sentence(titles[other])} could be shown"
+
+
+def sentence(comparison: Comparison, titles: Mapping[str, str]) -> str:
+    """One comparison in a sentence, with everything needed to doubt it."""
+    c = comparison
+    if is_shown(c):
+        winner, loser = (c.a, c.b) if c.difference > 0 else (c.b, c.a)
+        low, high = (c.low, c.high) if c.difference > 0 else (-c.high, -c.low)
+        return (
+            f"{at_start(titles[winner])} beats {in_sentence(titles[loser])} by {points(abs(c.difference))} points "
+            f"{interval(low, high)}, {equals_p(c.p_holm)} (Holm)."
+        )
+    return (
+        f"{at_start(titles[c.a])} and {in_sentence(titles[c.b])}: no difference could be shown "
+        f"({signed(c.difference)} points {interval(c.low, c.high)}, {equals_p(c.p_holm)} after Holm); with n = {c.n}, "
+        f"differences under about {points(c.detectable)} points would often go unnoticed here."
+    )
+
+
+def cautions(arms: Sequence[ArmRun], scores: Mapping[str, ArmScore], reference: Reference | None) -> list[str]:
+    """What a reader should know before believing the figures."""
+    return [
+        *_about_seeds(arms),
+        *(text for arm in arms for text in _about_arm(arm, scores[arm.arm], reference)),
+    ]
+
+
+def _about_seeds(arms: Sequence[ArmRun]) -> list[str]:
+    seeds = [len(arm.by_seed) for arm in arms]
+    found: list[str] = []
+    if seeds and max(seeds) == 1:
+        found.append(
+            "Every arm was trained once. Intervals and tests speak of these students, not of the methods: "
+            "another seed may turn a small difference around. Set “seeds: [1, 2, 3]” in the recipe for more."
+        )
+    elif seeds and min(seeds) == 1:
+        found.append(
+            "Arms with a single seed bring no training chance into their intervals and tests: those are too sure."
+        )
+    elif seeds and min(seeds) == 2:
+        found.append("Two seeds hardly tell how much chance there is in training, so intervals over both are wide.")
+    return found
+
+
+def _about_arm(arm: ArmRun, score: ArmScore, reference: Reference | None) -> list[str]:
+    title, answers = at_start(arm.title), score.n * len(score.seeds)
+    found: list[str] = []
+    if score.unread > MANY * answers:
+        found.append(
+            f"{title}: {percent(score.unread / answers)} of the answers could not be read; they count as wrong."
+        )
+    texts = sum(len(p.rationales) for t in arm.by_seed.values() for p in t.predictions)
+    if score.cut > MANY * texts:
+        found.append(f"{title}: {percent(score.cut / texts)} of the rationales were cut at the length limit.")
+    if reference is not None and score.low <= reference.accuracy <= score.high:
+        found.append(
+            f"{title}: not to be told from always answering “{reference.answer}” ({percent(reference.accuracy)})."
+        )
+    if _still_learning(arm):
+        found.append(f"{title}: the last epoch was the best on dev with every seed; more epochs may help.")
+    return found
+
+
+def _still_learning(arm: ArmRun) -> bool:
+    """Whether the epoch chosen on dev was the last one, of several, for every seed."""
+    for trained in arm.by_seed.values():
+        epochs = [row["epoch"] for row in trained.history if isinstance(row.get("epoch"), int | float)]
+        best = trained.training.get("best_epoch")
+        if len(epochs) < 2 or best is None or not isfinite(best) or best < max(epochs):
+            return False
+    return bool(arm.by_seed)

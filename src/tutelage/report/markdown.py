@@ -1,0 +1,126 @@
+"""The report as Markdown that reads well unrendered: in a terminal, in a pull request, in a paper's supplement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tutelage.report.findings import interval, is_shown, p_value, percent, signed
+from tutelage.report.report import Report
+
+
+def markdown(report: Report) -> str:
+    """The whole of report.md. Times stand in one line of its own that starts with "Took"."""
+    results = report.run.results
+    blocks = [
+        f"# {plain(results.get('title') or results.get('name') or 'Report')}",
+        f"**{plain(report.headline)}.**",
+        _setting(report),
+        table(*_arms(report)),
+        bullets(report.key_findings),
+    ]
+    if report.comparisons:
+        blocks += ["## Comparisons", table(*_comparisons(report)), _about_tests(report)]
+    if report.cautions:
+        blocks += ["## Mind", bullets(report.cautions)]
+    blocks += ["## Teacher", _teacher(results["teacher"])] if results.get("teacher") else []
+    blocks += ["## Again", *_again(report)]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _setting(report: Report) -> str:
+    counts = (report.run.results.get("task") or {}).get("counts") or {}
+    asked = ", ".join(f"{count} {split}" for split, count in counts.items())
+    seeds = sorted({seed for arm in report.arms for seed in arm.by_seed})
+    name = (report.run.results.get("task") or {}).get("name", "")
+    return (
+        f"Task {plain(name)} ({asked}); {count(len(report.run.questions), 'test question')} answered, "
+        f"{count(len(seeds), 'seed')} an arm ({', '.join(map(str, seeds))}). Intervals are 95%."
+    )
+
+
+def _arms(report: Report) -> tuple[list[str], list[list[str]]]:
+    heads = ["arm", "accuracy", "interval", "by seed", "unread", "tokens"]
+    rows: list[list[str]] = []
+    for arm in report.arms:
+        score = report.scores[arm.arm]
+        rows.append(
+            [
+                plain(arm.title),
+                percent(score.accuracy),
+                interval(score.low, score.high),
+                " ".join(percent(share) for share in score.per_seed),
+                percent(score.unread / (score.n * len(score.seeds))),
+                "–" if score.tokens_mean is None else f"{score.tokens_mean:.0f}",
+            ]
+        )
+    if reference := report.run.reference:
+        rows.append([f"(always “{plain(reference.answer)}”)", percent(reference.accuracy), "", "", "", ""])
+    return heads, rows
+
+
+def _comparisons(report: Report) -> tuple[list[str], list[list[str]]]:
+    titles = report.titles
+    heads = ["pair", "points", "interval", "p", "p (Holm)", "won : lost", "shown"]
+    return heads, [
+        [
+            f"{plain(titles[c.a])} − {plain(titles[c.b])}",
+            signed(c.difference),
+            interval(c.low, c.high),
+            p_value(c.p),
+            p_value(c.p_holm),
+            f"{c.a_only} : {c.b_only}",
+            "yes" if is_shown(c) else "no",
+        ]
+        for c in report.comparisons
+    ]
+
+
+def _about_tests(report: Report) -> str:
+    tests = sorted({c.test for c in report.comparisons})
+    return (
+        f"Test: {', '.join(tests)}; Holm's correction covers {count(len(report.comparisons), 'comparison')}. "
+        "Won and lost count questions answered correctly more often by the first or the second of a pair."
+    )
+
+
+def _teacher(teacher: dict[str, Any]) -> str:
+    kept = ", ".join(f"{value} {key}" for key, value in (teacher.get("yield") or {}).items())
+    return f"{plain(str(teacher.get('source', '')))}: {kept}."
+
+
+def _again(report: Report) -> list[str]:
+    results = report.run.results
+    versions = ", ".join(f"{name} {version}" for name, version in (results.get("versions") or {}).items())
+    commit = f", commit {results['commit']}" if results.get("commit") else ""
+    took = f"Took {results['seconds']:.0f} s on {results.get('machine') or 'an unknown machine'}."
+    return [f"```sh\n{results.get('command', '')}\n```", f"{versions}{commit}.", took if results.get("seconds") else ""]
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: 1 seed, 3 seeds."""
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
+def plain(text: str) -> str:
+    """Text that Markdown cannot take for markup or for the end of a cell."""
+    for mark in "\\`*_[]<>|#":
+        text = text.replace(mark, "\\" + mark)
+    return " ".join(text.split())
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """A list, one line an entry."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table with aligned columns: the first to the left, figures to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        return f"| {' | '.join(aligned)} |"
+
+    rule = [("-" * w) if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    return "\n".join(map(line, (heads, rule, *rows)))

@@ -1,0 +1,122 @@
+"""From a finished run to its report: `report.json`, `report.md` and `report.html` in the run's own folder.
+
+The same results give the same bytes. What differs between a run and the same run resumed are times, and those stand
+under the keys `seconds`, `started` and `finished` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tutelage.evaluation.compare import Comparison, compare_arms
+from tutelage.evaluation.metrics import ArmScore, score_arm
+from tutelage.report import findings
+from tutelage.report.run import ArmRun, Run, read_run
+from tutelage.runs import write_json, write_text
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run and what its figures support."""
+
+    run: Run
+    scores: Mapping[str, ArmScore]
+    """By arm."""
+    comparisons: tuple[Comparison, ...]
+    """All pairs, those with the baseline first."""
+    headline: str
+    """Without a full stop."""
+    findings: tuple[str, ...]
+    """One sentence a comparison, in the order of `comparisons`."""
+    cautions: tuple[str, ...]
+    """What weakens the figures, and the warnings of the run."""
+
+    @property
+    def arms(self) -> tuple[ArmRun, ...]:
+        """The arms in the order of the recipe."""
+        return self.run.arms
+
+    @property
+    def key_findings(self) -> list[str]:
+        """Those to read first: the headline's, those with the baseline, the best arm against the next best."""
+        baseline = self.run.results.get("baseline")
+        ranked = sorted(self.scores, key=lambda arm: -self.scores[arm].accuracy)
+        pairs = [({c.a, c.b}, text) for c, text in zip(self.comparisons, self.findings, strict=True)]
+        key = [(pair, text) for pair, text in pairs if baseline in pair or pair == set(ranked[:2])]
+        return [text for _, text in sorted(key, key=lambda p: p[0] != {ranked[0], baseline})]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """What people call each arm."""
+        return {arm.arm: arm.title for arm in self.run.arms}
+
+
+def write_report(run: Path) -> Report:
+    """Read a finished run folder and write its report into it. Raises RunError where the folder is damaged."""
+    from tutelage.report.markdown import markdown
+    from tutelage.report.page import page
+
+    report = make_report(read_run(run))
+    write_json(run / "report.json", as_json(report))
+    write_text(run / "report.md", markdown(report))
+    write_text(run / "report.html", page(report))
+    return report
+
+
+def make_report(run: Run) -> Report:
+    """Every figure and sentence of the report. Raises RunError when arms answered different questions."""
+    predictions = {arm.arm: arm.predictions for arm in run.arms}
+    baseline = run.results.get("baseline")
+    scores = {arm: score_arm(by_seed) for arm, by_seed in predictions.items()}
+    comparisons = compare_arms(predictions, baseline)
+    titles = {arm.arm: arm.title for arm in run.arms}
+    return Report(
+        run=run,
+        scores=scores,
+        comparisons=tuple(comparisons),
+        headline=findings.headline(run.arms, scores, comparisons, baseline),
+        findings=tuple(findings.sentence(c, titles) for c in comparisons),
+        cautions=(*run.results.get("warnings", ()), *findings.cautions(run.arms, scores, run.reference)),
+    )
+
+
+CARRIED = ("task", "teacher", "seeds", "baseline", "recipe", "command", "versions", "commit", "machine")
+"""What report.json takes over from results.json as it is."""
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The content of report.json: shares in [0, 1], differences in [-1, 1], times in seconds."""
+    results = report.run.results
+    return {
+        "name": results.get("name"),
+        "title": results.get("title"),
+        "headline": report.headline,
+        "findings": list(report.findings),
+        "cautions": list(report.cautions),
+        "arms": [_arm(arm, report.scores[arm.arm]) for arm in report.arms],
+        "comparisons": [{**c._asdict(), "discordant": c.discordant} for c in report.comparisons],
+        "reference": asdict(report.run.reference) if report.run.reference else None,
+        **{key: results.get(key) for key in CARRIED},
+        "seconds": results.get("seconds"),
+        "started": results.get("started"),
+        "finished": results.get("finished"),
+    }
+
+
+def _arm(arm: ArmRun, score: ArmScore) -> dict[str, Any]:
+    return {
+        "arm": arm.arm,
+        "title": arm.title,
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in score._asdict().items()},
+        "training": [{"seed": seed, **trained.training} for seed, trained in arm.by_seed.items()],
+        "seconds": seconds_of(arm),
+    }
+
+
+def seconds_of(arm: ArmRun) -> dict[str, float]:
+    """Seconds spent on an arm over all its seeds, by what was done."""
+    kinds = dict.fromkeys(kind for trained in arm.by_seed.values() for kind in trained.seconds)
+    return {kind: round(sum(t.seconds.get(kind) or 0.0 for t in arm.by_seed.values()), 3) for kind in kinds}
