@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import random
+import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ class LanguageModel:
     name: str
     model: Any
     """A transformers model, or a peft model around one."""
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Any
+    """A transformers tokenizer."""
     kind: Literal["encoder-decoder", "causal"]
     escape: Escape
     folder: Path | None = None
@@ -76,12 +78,12 @@ class LanguageModel:
     @property
     def eos_id(self) -> int:
         """The id that ends a target."""
-        return int(self.tokenizer.eos_token_id)  # pyright: ignore[reportArgumentType]
+        return int(self.tokenizer.eos_token_id)
 
     @property
     def pad_id(self) -> int:
         """The id that fills a row. It may equal `eos_id`, so masks and labels are made from lengths, never from ids."""
-        return int(self.tokenizer.pad_token_id)  # pyright: ignore[reportArgumentType]
+        return int(self.tokenizer.pad_token_id)
 
     @property
     def start_id(self) -> int:
@@ -125,8 +127,8 @@ def load(
     """A language model by hub name, local folder or bundled name, in evaluation mode.
 
     `dtype` holds whatever the checkpoint is stored as: training needs float32 weights even for a bfloat16 checkpoint,
-    since small steps vanish in bfloat16. `device` None is a GPU where there is one. `seed` decides the adapters' first weights.
-    Raises ModelError that says what to do.
+    since small steps vanish in bfloat16. `device` None is a GPU where there is one. `seed` decides the adapters' first
+    weights. Raises ModelError that says what to do.
     """
     name = str(name_or_path)
     folder = locate(name)
@@ -136,9 +138,9 @@ def load(
         kind, auto = _architecture(config, name)
         tokenizer = _read(AutoTokenizer, source, name, revision=revision)
         model = _read(auto, source, name, config=config, revision=revision, dtype=dtype)
-    _complete(tokenizer, model, kind, name)
-    if lora:
-        model = _with_adapters(model, lora, kind, seed)
+        _complete(tokenizer, model, kind, name)
+        if lora:
+            model = _with_adapters(model, lora, kind, seed)
     unchanged = None if lora or dtype != torch.float32 else folder
     return LanguageModel(
         name, model.to(device or _best_device()).eval(), tokenizer, kind, Escape.of(tokenizer), unchanged
@@ -206,7 +208,10 @@ def quiet() -> Generator[None]:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            # peft (0.21) still asks transformers 5 for a property under its old name.
+            warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
+            yield
     finally:
         transformers_logging.set_verbosity(verbosity)
         if bars:

@@ -10,6 +10,7 @@ sample 3 of 5 is sample 3 of 10.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutput
 
 from tutelage.errors import ModelError
@@ -101,14 +102,18 @@ class LocalGenerator:
         choice = [Choice(sampling, ids, samples, self.max_new_tokens)] if sampling.temperature > 0 else []
         written_BT = self.lm.model.generate(
             **prompt,
-            max_new_tokens=self.max_new_tokens,
-            do_sample=False,
-            use_cache=True,
+            generation_config=self._settings(),
             logits_processor=LogitsProcessorList(choice),
         )
         rows = written_BT[:, 1 if self.lm.kind == "encoder-decoder" else prompt_BS.shape[1] :].tolist()
         texts = [self._read(row) for row in rows]
         return [texts[i : i + samples] for i in range(0, len(texts), samples)]
+
+    def _settings(self) -> GenerationConfig:
+        """Greedy, since `Choice` has drawn by then; `load` has already dropped the checkpoint's own settings."""
+        settings = copy.copy(self.lm.model.generation_config)
+        settings.update(max_new_tokens=self.max_new_tokens, do_sample=False, num_beams=1, use_cache=True)
+        return settings
 
     def _padded(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
         """Prompts and mask. A causal model goes on at the right end of a row, so it is padded on the left."""
@@ -139,8 +144,7 @@ class Sampling(NamedTuple):
 class Choice(LogitsProcessor):
     """Draws each row's next token with that row's own random numbers, and leaves only it possible.
 
-    One number in [0, 1) for each row and step is drawn beforehand; the token is where it falls among the probabilities,
-    most likely first.
+    One number in [0, 1) for each row and step is drawn beforehand; the token is where it falls among the probabilities.
     """
 
     def __init__(self, sampling: Sampling, ids: list[list[int]], samples: int, steps: int) -> None:
@@ -151,16 +155,22 @@ class Choice(LogitsProcessor):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores that are 0 at the drawn token and minus infinity elsewhere."""
-        probabilities_BV, order_BV = (scores.float() / self.sampling.temperature).softmax(-1).sort(descending=True)
-        before_BV = probabilities_BV.cumsum(-1) - probabilities_BV
-        probabilities_BV[before_BV >= self.sampling.top_p] = 0.0
-        if self.sampling.top_k > 0:
-            probabilities_BV[:, self.sampling.top_k :] = 0.0
-        total_BV = probabilities_BV.double().cumsum(-1)
-        drawn_B1 = self.numbers_BT[:, self.step, None].to(total_BV.device) * total_BV[:, -1:]
-        place_B1 = torch.searchsorted(total_BV, drawn_B1, right=True).clamp(max=total_BV.shape[-1] - 1)
+        probabilities_BV = self._kept((scores.double() / self.sampling.temperature).softmax(-1))
+        below_BV = probabilities_BV.cumsum(-1)
+        drawn_B1 = self.numbers_BT[:, self.step, None].to(scores.device) * below_BV[:, -1:]
+        token_B1 = torch.searchsorted(below_BV, drawn_B1, right=True).clamp(max=scores.shape[-1] - 1)
         self.step += 1
-        return torch.full_like(scores, -math.inf).scatter_(1, order_BV.gather(1, place_B1), 0.0)
+        return torch.full_like(scores, -math.inf).scatter_(1, token_B1, 0.0)
+
+    def _kept(self, probabilities_BV: Tensor) -> Tensor:
+        """Probabilities with 0 for what `top_k` and `top_p` cut off; the token that crosses `top_p` stays."""
+        if self.sampling.top_p >= 1 and self.sampling.top_k <= 0:
+            return probabilities_BV
+        sorted_BV, order_BV = probabilities_BV.sort(descending=True)
+        sorted_BV[sorted_BV.cumsum(-1) - sorted_BV >= self.sampling.top_p] = 0.0
+        if self.sampling.top_k > 0:
+            sorted_BV[:, self.sampling.top_k :] = 0.0
+        return torch.zeros_like(sorted_BV).scatter_(1, order_BV, sorted_BV)
 
 
 def _numbers(seed: int, ids: list[int], sample: int, steps: int) -> Tensor:

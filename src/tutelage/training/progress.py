@@ -58,7 +58,7 @@ class Progress:
 
     def save(self, folder: Path) -> None:
         """Note the progress, and the sizes of the files beside it."""
-        sizes: dict[str, Any] = {path.name: path.stat().st_size for path in folder.glob("*.*") if path.name != FILE}
+        sizes: dict[str, Any] = {p.name: p.stat().st_size for p in folder.iterdir() if p.is_file() and p.name != FILE}
         write_json(folder / FILE, {"progress": asdict(self), "files": sizes})
 
 
@@ -79,6 +79,13 @@ def remove_surpassed(folder: Path, best_epoch: int | None) -> None:
     needed = {best_folder(folder, epoch) for epoch in [best_epoch, *(progress.best_epoch for progress in whole)]}
     for path in folder.glob("best-*"):
         if path not in needed:
+            shutil.rmtree(path)
+
+
+def remove_broken(folder: Path) -> None:
+    """Delete what a killed try left half-written, so that it is never taken for something else."""
+    for path in [*folder.glob("checkpoint-*"), *folder.glob("best-*.partial")]:
+        if not _is_whole(path):
             shutil.rmtree(path)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
+from accelerate import PartialState
 from transformers import TrainingArguments
 
 from tutelage.errors import RunError, TextError, all_problems
@@ -28,7 +29,7 @@ from tutelage.models import LanguageModel, is_adapted, load, quiet, save
 from tutelage.runs import read_jsonl, write_json
 from tutelage.training.batching import Cuts, Row, tokenize
 from tutelage.training.epochs import DevLook, DevScore, Epochs
-from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint
+from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
 from tutelage.training.settings import Settings
 from tutelage.training.trainer import DistillationTrainer
 from tutelage.training.watch import Bar, Board, Teller, Watcher
@@ -91,8 +92,10 @@ def train(
                 watchers += [Board(folder / "tensorboard", state.history)] if tensorboard else []
                 watchers += [Teller(tell, state.history)] if tell else []
                 _learn(lm, rows, Epochs(folder, state, look, settings), settings, watchers, device)
-            _keep_model(lm, folder, state)
-        _finish(folder, state, cut, sum(sum(row.lengths) for row in rows))
+            if PartialState().is_main_process:
+                _keep_model(lm, folder, state)
+                _finish(folder, state, cut, sum(sum(row.lengths) for row in rows))
+            PartialState().wait_for_everyone()
     return _finished(folder)
 
 
@@ -108,6 +111,8 @@ def _learn(
     arguments = _arguments(settings, epochs.folder, device)
     trainer = epochs.trainer = DistillationTrainer(lm, rows, arguments, settings, [epochs, *watchers])
     checkpoint = latest_checkpoint(epochs.folder)
+    if trainer.is_world_process_zero():
+        remove_broken(epochs.folder)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:
@@ -193,13 +198,12 @@ def _check_choice(dev: Sequence[Example], settings: Settings, dev_score: DevScor
 
 def _claim(folder: Path, arguments: dict[str, Any]) -> None:
     """Make the folder this training's own, or find that it already is."""
-    path = folder / "arguments.json"
+    path, arguments = folder / "arguments.json", json.loads(json.dumps(arguments))
     try:
-        if path.exists():
-            before = json.loads(path.read_text())
-            changed = sorted(key for key in before.keys() | arguments.keys() if before.get(key) != arguments.get(key))
-            if changed:
-                raise RunError(f"{folder} holds a training with other {', '.join(changed)}. Delete it, or use another.")
+        before = json.loads(path.read_text()) if path.exists() else arguments
+        changed = sorted(key for key in before.keys() | arguments.keys() if before.get(key) != arguments.get(key))
+        if changed:
+            raise RunError(f"{folder} holds a training with other {', '.join(changed)}. Delete it, or use another.")
         write_json(path, arguments)
     except OSError as error:
         raise RunError(f"cannot write to {folder} ({error.strerror}). Choose another folder.") from error
@@ -217,9 +221,8 @@ def _keep_model(lm: LanguageModel, folder: Path, state: Progress) -> None:
         return
     if is_adapted(lm):
         lm.model.load_adapter(str(best), "default")
-        adapters, best = best, folder / "merged"
+        best = folder / "best-merged"
         save(lm, best)
-        shutil.rmtree(adapters)
     lm.tokenizer.save_pretrained(best)
     (best / "training_args.bin").unlink(missing_ok=True)
     best.rename(kept)
