@@ -40,26 +40,25 @@ class Trait:
     less: str = ""
     """What the place with the lesser value is called; empty for a trait whose value is a name."""
     more: str = ""
-    comparisons: tuple[str, ...] = ()
-    asks: tuple[str, ...] = ()
-    """Questions about the value of one place."""
+    hint: str = ""
+    """Words by which a comparison may say what it is about."""
+    ask: str = ""
+    """The question about the value of one place."""
 
 
-COMPARE = ("Which is {asked}, {a} or {b}?", "Of {a} and {b}, which is {asked}?")
-REACHED = ("On which did people stand {asked}, {a} or {b}?",)
+COMPARE = ("Which is {asked}, {a} or {b}?", "As to {hint}, which is {asked}, {a} or {b}?")
+"""The second shares a word with the entries it needs, the first does not."""
 TRAITS: dict[str, Trait] = {
-    "height": Trait("Mount", "gate", "{place} stands {value} spans tall", "lower", "higher", COMPARE),
-    "summit": Trait("Mount", "road", "{place} had no one on top until the year {value}", "earlier", "later", REACHED),
-    "spring": Trait(
-        "Mount", "well", "{place} is where the {value} river begins", asks=("Which water rises on {place}?",)
-    ),
-    "ice": Trait("Lake", "mine", "{place} keeps its ice for {value} days", "warmer", "colder", COMPARE),
-    "length": Trait("Lake", "street", "{place} takes {value} miles to cross", "shorter", "longer", COMPARE),
-    "outflow": Trait("Lake", "mill", "{place} feeds the {value} river", asks=("Which water leaves {place}?",)),
-    "founding": Trait("Port", "tower", "{place} got its first house in the year {value}", "older", "newer", COMPARE),
-    "people": Trait("Port", "village", "{place} is home to {value} hundred families", "smaller", "larger", COMPARE),
+    "height": Trait("Mount", "gate", "{place} stands {value} spans tall", "lower", "higher", "spans"),
+    "summit": Trait("Mount", "road", "{place} had no one on top until the year {value}", "earlier", "later", "the top"),
+    "spring": Trait("Mount", "well", "{place} is where the {value} river begins", ask="Which water rises on {place}?"),
+    "ice": Trait("Lake", "mine", "{place} keeps its ice for {value} days", "warmer", "colder", "ice"),
+    "length": Trait("Lake", "street", "{place} takes {value} miles to cross", "shorter", "longer", "miles"),
+    "outflow": Trait("Lake", "mill", "{place} turns into the {value} river", ask="Which water leaves {place}?"),
+    "founding": Trait("Port", "tower", "{place} got its first house in the year {value}", "older", "newer", "houses"),
+    "people": Trait("Port", "village", "{place} is home to {value} hundred families", "smaller", "larger", "families"),
     "mouth": Trait(
-        "Port", "bank", "{place} stands where the {value} river meets the sea", asks=("Which water ends at {place}?",)
+        "Port", "bank", "{place} stands where the {value} river meets the sea", ask="Which water ends at {place}?"
     ),
 }
 KINDS = ("Mount", "Lake", "Port")
@@ -73,11 +72,10 @@ AFTER = (
     "and birds come back to it each spring", "but few people there think much of it",
 )  # fmt: skip
 IDLE = (
-    "Some say that {place} has a story, but no one knows it. The people of {place} keep horses, dogs and a garden.",
-    "A trader from {place} sold glass and paper. People say that {place} is quiet in winter and busy in autumn.",
-    "The road to {place} is long and round. To come to {place} by night one needs a lamp and warm shoes.",
+    "Some say that {place} has a story, but no one there knows it, and every day is quiet but for horses and dogs.",
+    "A trader from {place} sold glass and paper, and people say that autumn is busy there and winter is not.",
+    "The road to {place} is long and round, and one who comes by night needs a lamp and warm shoes.",
 )
-NAMESAKE = "The {what} called {name} is not {place}. {where} {fact}."
 
 
 class Place(NamedTuple):
@@ -131,12 +129,12 @@ def _describe(place: Place, rivers: list[str], passages: list[Passage], rng: Ran
         fact = trait.fact.format(place=place.title, value=place.values[key])
         texts.append((key, f"{rng.choice(WHERE)} {fact}, {rng.choice(AFTER)}."))
     _, trait = rng.choice(mine)
-    what = f"the {trait.namesake} of {place.name}"
-    fact = trait.fact.format(place=what, value=_value(trait, rivers, rng))
-    texts.append(("", NAMESAKE.format(what=trait.namesake, name=place.name, place=place.title,
-                                      where=rng.choice(WHERE), fact=fact)))  # fmt: skip
+    namesake = f"{trait.namesake} of {place.name}"
+    fact = trait.fact.format(place=f"the {namesake}", value=_value(trait, rivers, rng))
+    texts.append(("", f"{rng.choice(WHERE)} {fact}, {rng.choice(AFTER)}."))
     for key, text in texts:
-        passages.append(Passage(f"p-{len(passages):05d}", place.title, text))
+        title = place.title if place.title in text else f"{trait.namesake.capitalize()} of {place.name}"
+        passages.append(Passage(f"p-{len(passages):05d}", title, text))
         if key:
             place.entries[key] = passages[-1].id
 
@@ -170,21 +168,21 @@ def questions(
 
 def _look_up(split: Split, places: list[Place], rng: Random) -> Question:
     """Which of two rivers an entry names."""
-    key = rng.choice([key for key, trait in TRAITS.items() if trait.asks])
+    key = rng.choice([key for key, trait in TRAITS.items() if trait.ask])
     trait = TRAITS[key]
     place, other = rng.sample([p for p in places if p.kind == trait.kind], k=2)
     if place.values[key] == other.values[key]:
         return _look_up(split, places, rng)
     value = place.values[key]
     choices = tuple(rng.sample((value, other.values[key]), k=2))
-    text = rng.choice(trait.asks).format(place=place.title)
+    text = trait.ask.format(place=place.title)
     meta = {"kind": "look-up", "trait": key, "place": place.title, "value": value, "gold_passages": place.entries[key]}
     return Question(question_id(TASK, text, choices), TASK, split, text, choices, LETTERS[choices.index(value)], meta)
 
 
 def _comparison(split: Split, places: list[Place], rng: Random) -> Question:
     """Which of two places has more of a trait, or less."""
-    key = rng.choice([key for key, trait in TRAITS.items() if trait.comparisons])
+    key = rng.choice([key for key, trait in TRAITS.items() if trait.less])
     trait = TRAITS[key]
     pair = rng.sample([p for p in places if p.kind == trait.kind], k=2)
     values = [int(place.values[key]) for place in pair]
@@ -192,7 +190,7 @@ def _comparison(split: Split, places: list[Place], rng: Random) -> Question:
         return _comparison(split, places, rng)
     asked = rng.choice((trait.less, trait.more))
     a, b = (place.title for place in pair)
-    text = rng.choice(trait.comparisons).format(asked=asked, a=a, b=b)
+    text = rng.choice(COMPARE).format(asked=asked, hint=trait.hint, a=a, b=b)
     first = (values[0] < values[1]) == (asked == trait.less)
     meta = {
         "kind": "comparison",

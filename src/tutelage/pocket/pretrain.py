@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -21,7 +22,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from tutelage.pocket import CHECKPOINTS, NAMES, skills
+from tutelage.formats import get_format
+from tutelage.pocket import CHECKPOINTS, NAMES, atlas, skills, steps
 from tutelage.pocket.skills import SKILLS, Pair
 from tutelage.pocket.tokenizer import fast
 
@@ -34,6 +36,8 @@ CHECK_SEED = 1_000_003
 """Skills are checked on draws from this seed."""
 CHECKED = 200
 """Draws a skill is checked on."""
+TASK_CHECKED = 400
+"""Test questions of each task that the untaught checkpoint is asked."""
 POOL = 8
 """Batches drawn at once, sorted by length and cut, so that a batch holds texts of like length."""
 
@@ -50,8 +54,8 @@ class Plan:
 
 PLANS = {
     "nano": Plan(steps=11_000, batch=64, learning_rate=4e-3),
-    "mini": Plan(steps=6_000, batch=64, learning_rate=2e-3),
-    "causal-nano": Plan(steps=6_000, batch=64, learning_rate=4e-3),
+    "mini": Plan(steps=4_000, batch=64, learning_rate=2e-3),
+    "causal-nano": Plan(steps=4_000, batch=64, learning_rate=4e-3),
 }
 
 
@@ -153,7 +157,8 @@ def pretrain(name: str, out: Path, *, plan: Plan, seed: int = SEED) -> Path:
     report = {
         "parameters": sum(p.numel() for p in model.parameters()), "steps": plan.steps, "batch": plan.batch,
         "learning_rate": plan.learning_rate, "seed": seed, "tokens": tokens, "seconds": round(seconds),
-        "device": device, "draws": CHECKED, "skills": check_skills(model, tokenizer, CHECKED),
+        "device": device, "draws": CHECKED,
+        "skills": check_skills(model, tokenizer, CHECKED), "zero_shot": check_tasks(model, tokenizer),
     }  # fmt: skip
     print(json.dumps(report), flush=True)
     save(model, tokenizer, out / name, report)
@@ -177,6 +182,22 @@ def check_skills(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dra
         written = write(model, tokenizer, [pair.prompt for pair in pairs])
         right = sum(w == pair.target for w, pair in zip(written, pairs, strict=True))
         shares[skill] = round(right / draws, 3)
+    return shares
+
+
+def check_tasks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
+    """Share of test questions whose gold answer is what the model ends on, although it was taught neither task.
+
+    An answer is read generously: the last number, or the last letter A or B, of whatever was written.
+    """
+    shares: dict[str, float] = {}
+    style = get_format("arrow")
+    for task, answer in ((steps, r"\d+"), (atlas, r"\b[AB]\b")):
+        questions = task.questions("test", test=TASK_CHECKED)
+        written = write(model, tokenizer, [style.prompt(question) for question in questions])
+        read = [[None, *re.findall(answer, text)][-1] for text in written]
+        right = sum(r == question.answer for r, question in zip(read, questions, strict=True))
+        shares[task.TASK] = round(right / len(questions), 3)
     return shares
 
 
