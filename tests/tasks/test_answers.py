@@ -52,6 +52,12 @@ def test_a_label_that_contradicts_its_text_is_unread():
     assert LETTER.find("Therefore, at the end Alice has (A) blue ball.", BALLS) is None
 
 
+def test_signs_tell_choices_apart():
+    assert LETTER.canonical("-5", ("5", "-5")) == "B"
+    assert LETTER.canonical("+", ("-", "+")) == "B"
+    assert LETTER.canonical("?", ("+", "plus")) is None
+
+
 def test_a_choice_that_holds_a_label_is_still_read_by_its_own():
     assert LETTER.canonical("(B) vitamin (A)", ("iron", "vitamin (A)")) == "B"
 
@@ -86,7 +92,7 @@ def test_yes_inside_a_sentence_is_no_choice_text():
     ("span", "answer"),
     [
         ("yes", "yes"), ("No.", "no"), ("NO", "no"), ("no, a sophist would not", "no"), ("probably no.", "no"),
-        ("Yes, but no boats came", "yes"), ("true", "yes"), ("False.", "no"), ("The answer is yes.", "yes"),
+        ("Yes, but no boats came", "yes"), ("No it is not", "no"), ("no they would not, and yes it matters", "no"), ("true", "yes"), ("True, but no boats came", "yes"), ("False.", "no"), ("The answer is yes.", "yes"),
         ("**Yes**", "yes"), ("the statement is false", "no"), ("", None), ("it depends", None), ("not true", None),
         ("no one knows", None), ("yesterday", None), ("north", None), ("either yes or no.", None), ("unknown", None),
         ("not yes", None), ("nope", None),

@@ -311,6 +311,7 @@ def test_two_shapes_of_choices_inside_a_text(text: str, stem: str, choices: tupl
         ("birds", {"train": "x.csv"}, TaskError, "what are its answers? Set `answers:` to one of letter"),
         ("birds", {"train": "x.csv", "answers": "colour"}, PluginError, "no answer type 'colour'"),
         ("svamp", {"test": "x.csv"}, TaskError, "`test:` without `train:`"),
+        ("svamp", {"answers": "words", "data": "x"}, TaskError, "describe a file of your own"),
         ("no_such_lab.tasks:load", {}, PluginError, "cannot import 'no_such_lab.tasks'"),
         (
             "birds",

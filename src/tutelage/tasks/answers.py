@@ -77,7 +77,7 @@ class Letter:
             marked = labelled[0].strip() != labelled[1]  # "(A) ball", unlike "A ball"
             if marked and own and behind in map(_plain, choices):
                 return None
-        for same_text in (_words, _plain):
+        for same_text in (_exact, _plain):
             by_text = [letter for letter, c in zip(LETTERS, choices, strict=False) if same_text(c) == same_text(span)]
             if len(by_text) == 1:
                 return by_text[0]
@@ -115,7 +115,8 @@ class Letter:
 class YesNo:
     """Yes or no; "true" and "false" are read as yes and no, for questions put as statements.
 
-    "no" counts only before punctuation or the end, so "no one knows" is not an answer. "not true" is unread.
+    "no" counts only before punctuation or the end, or opening a clause ("no it is not"), so "no one knows" is not an
+    answer. "not true" is unread.
     """
 
     name: str = "yes_no"
@@ -127,7 +128,7 @@ class YesNo:
         if _DENIED.match(span):
             return None
         opening = _YES_NO.match(span)
-        if opening and (opening[1] or opening[2]):
+        if opening and any(opening.groups()):
             return _yes_no(opening)
         return _only(_yes_no(match) for match in _YES_NO.finditer(span))
 
@@ -336,6 +337,10 @@ def _plain(text: str) -> str:
     return " ".join(words[1:] if len(words) > 1 and words[0] in ("a", "an", "the") else words) or text.strip()
 
 
+def _exact(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
 def _mentioned(text: str, choices: Sequence[str]) -> Iterator[str]:
     """Letters of the choices whose full text stands in a text as whole words; a longer choice hides a shorter one."""
     if any(len(choice) < SHORTEST for choice in choices):
@@ -350,7 +355,12 @@ def _mentioned(text: str, choices: Sequence[str]) -> Iterator[str]:
 
 # Yes and no
 
-_YES_NO = re.compile(r"\b(yes|no)\b(?=\s*(?:[.,;:!?\"'’”)\]*–—-]|$))|\byes\b|(?<!not )\b(true|false)\b", re.IGNORECASE)
+_YES_NO = re.compile(
+    r"\b(yes|no)\b(?=\s*(?:[.,;:!?\"'’”)\]*–—-]|$))"
+    r"|^(yes|no)\b(?=\s(?:i|it|he|she|we|you|they|this|that|there|the|because)\b)"
+    r"|\byes\b|(?<!not )\b(true|false)\b",
+    re.IGNORECASE,
+)
 
 
 def _yes_no(match: re.Match[str] | None) -> str | None:

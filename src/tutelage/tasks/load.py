@@ -101,7 +101,17 @@ def load_task(
     if known is not None and ":" not in known.source:
         if data is not None and Path(data).is_file():
             return load_task(
-                name, train=data, fields=fields, dev_fraction=dev_fraction, test_fraction=test_fraction, limit=limit
+                name,
+                train=data,
+                fields=fields,
+                answers=answers,
+                dev_fraction=dev_fraction,
+                test_fraction=test_fraction,
+                limit=limit,
+            )
+        if fields is not None or answers is not None:
+            raise TaskError(
+                f"task {name!r}: `fields:` and `answers:` describe a file of your own. Give it as `train:`."
             )
         load = load_kard if known.source == "kard" else load_mentor_kd
         return load(name, known.answer_type, data, dev_fraction=dev_fraction, limit=limit)
