@@ -287,9 +287,16 @@ def _arm(folder: Path, job: Job, found: Outcome) -> dict[str, Json]:
 def _teacher(recipe: Recipe, stages: list[Stage]) -> Json:
     if not stages or recipe.teacher is None:
         return None
-    counts: dict[str, Json] = read_json(stages[0].folder / "yield.json")  # type: ignore[assignment]
+    found = read_json(stages[0].folder / "yield.json")
     source = recipe.teacher.backend + (f" ({Path(recipe.teacher.path).name})" if recipe.teacher.path else "")
-    return {"source": source, "yield": counts}
+    counts: dict[str, int] = found["counts"]
+    return {
+        "source": source,
+        "yield": {**counts, "asked": sum(counts.values())},
+        "per_question": round(counts.get("kept", 0) / found["questions"], 2) if found["questions"] else 0,
+        "questions": found["questions"],
+        "notes": found["notes"],
+    }
 
 
 def _relative(path: Path, folder: Path) -> str:
