@@ -8,10 +8,11 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -21,11 +22,19 @@ def find_chromium() -> str | None:
     return shutil.which(os.environ.get("CHROMIUM", "")) or next(filter(None, map(shutil.which, NAMES)), None)
 
 
+LOADED = """
+new Promise(go => {
+  const look = () => document.readyState === "complete" ? go(1) : setTimeout(look, 20);
+  look();
+})
+"""
+
+
 class Page:
     """One open page, with everything it asked for and every complaint it made."""
 
-    def __init__(self, commands: int, answers: int) -> None:
-        self.commands, self.answers = os.fdopen(commands, "wb"), os.fdopen(answers, "rb")
+    def __init__(self, commands: BinaryIO, answers: BinaryIO) -> None:
+        self.commands, self.answers = commands, answers
         self.number, self.rest, self.session = 0, b"", None
         self.requests: list[str] = []
         self.complaints: list[str] = []
@@ -74,7 +83,7 @@ class Page:
         self.call("Page.navigate", url="about:blank")
         self.requests.clear()
         self.call("Page.navigate", url=f"{file.resolve().as_uri()}{hash_}")
-        self.js("new Promise(go => { const look = () => document.readyState === 'complete' ? go(1) : setTimeout(look, 20); look(); })")
+        self.js(LOADED)
         return self
 
     def js(self, expression: str) -> Any:
@@ -96,32 +105,48 @@ class Page:
         path.write_bytes(base64.b64decode(shot["data"]))
 
 
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-pipe",
+)
+
+REWIRE = """
+import os, sys
+for high, low in ((63, int(sys.argv[1])), (64, int(sys.argv[2])), (3, 63), (4, 64)):
+    os.dup2(low, high)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Chromium takes its commands from file descriptor 3 and answers on 4."""
+
+
 @contextlib.contextmanager
 def open_chromium() -> Generator[Page]:
     """A browser with one page, ended with everything it wrote when the block is left."""
     program = find_chromium()
     assert program, "no Chromium"
-    commands_out, commands_in = os.pipe()
-    answers_out, answers_in = os.pipe()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$0" "$@" 3<&{commands_out} 4>&{answers_in}', program]
-            + ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe"]
-            + ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-            + ["--no-first-run", f"--user-data-dir={profile}"],
-            pass_fds=(commands_out, answers_in),
+    reads, commands = os.pipe()
+    answers, writes = os.pipe()
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        os.fdopen(commands, "wb") as commands_file,
+        os.fdopen(answers, "rb") as answers_file,
+        subprocess.Popen(
+            [sys.executable, "-c", REWIRE, str(reads), str(writes), program, *OPTIONS, f"--user-data-dir={profile}"],
+            pass_fds=(reads, writes),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        )
-        os.close(commands_out)
-        os.close(answers_in)
-        page = None
+        ) as process,
+    ):
+        os.close(reads)
+        os.close(writes)
         try:
-            page = Page(commands_in, answers_out)
-            yield page
+            yield Page(commands_file, answers_file)
         finally:
             process.terminate()
-            process.wait(timeout=20)
-            if page:
-                page.commands.close()
-                page.answers.close()

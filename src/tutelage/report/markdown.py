@@ -22,7 +22,7 @@ def markdown(report: Report) -> str:
     if report.comparisons:
         blocks += ["## Comparisons", table(*_comparisons(report)), _about_tests(report)]
     if report.cautions:
-        blocks += ["## Mind", bullets(report.cautions)]
+        blocks += ["## Keep in mind", bullets(report.cautions)]
     blocks += ["## Teacher", _teacher(results["teacher"])] if results.get("teacher") else []
     blocks += ["## Again", *_again(report)]
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -103,15 +103,18 @@ def count(number: int, noun: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown cannot take for markup or for the end of a cell."""
-    for mark in "\\`*_[]<>|#":
+    """Text that Markdown cannot take for markup or for the end of a cell.
+
+    Brackets stay as they are: intervals stand in them, and without an address behind them they are no link.
+    """
+    for mark in "\\`*_<>|#":
         text = text.replace(mark, "\\" + mark)
     return " ".join(text.split())
 
 
 def bullets(lines: Sequence[str]) -> str:
     """A list, one line an entry."""
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {plain(line)}" for line in lines)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

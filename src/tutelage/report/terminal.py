@@ -16,7 +16,7 @@ WIDTH = 24
 def print_table(report: Report, console: Console | None = None) -> None:
     """Arms with accuracy, interval, unread answers and bars, then every finding and caution."""
     console = console or Console()
-    table = Table("arm", title=report.headline, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table("arm", title=Text(report.headline, "bold"), title_justify="left", box=None, pad_edge=False)
     for head in ("accuracy", "95% interval", "unread", "n"):
         table.add_column(head, justify="right")
     table.add_column("0% " + "100%".rjust(WIDTH - 3), no_wrap=True)

@@ -1,0 +1,207 @@
+"""The page in a real browser: filters, keys, links, and no word to anyone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from chromium import Page
+from synthetic_run import HOSTILE, SKILLS
+
+from tutelage.evaluation.compare import Comparison
+from tutelage.report import Report, write_report
+
+pytestmark = pytest.mark.browser
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def report(make_run: MakeRun) -> Report:
+    return write_report(make_run(test=90))
+
+
+def shown(page: Page) -> int:
+    return int(page.js("document.documentElement.dataset.shown"))
+
+
+def chosen(page: Page) -> str:
+    return page.js("document.querySelector('.detail .question').textContent")
+
+
+def file_of(report: Report) -> Path:
+    return report.run.folder / "report.html"
+
+
+def test_the_page_loads_nothing_and_complains_of_nothing(chromium: Page, report: Report):
+    """One request more, and the report tells its server who reads it; one error, and half of it is dead."""
+    chromium.complaints.clear()
+    page = chromium.open(file_of(report))
+    assert page.requests == [file_of(report).resolve().as_uri()]
+    assert page.js("document.documentElement.dataset.ready") == "yes"
+    assert page.complaints == []
+
+
+def test_hostile_texts_are_shown_as_text(chromium: Page, make_run: MakeRun):
+    """The one test that cannot be fooled by a regular expression: the browser itself says what became an element."""
+    run = make_run(test=8, hostile=True, choices=True, votes=3)
+    write_report(run)
+    chromium.complaints.clear()
+    page = chromium.open(run / "report.html", "#q=q-hostile")
+    assert chosen(page) == HOSTILE
+    assert HOSTILE in page.js("[...document.querySelectorAll('.rationale')].map(e => e.textContent)")
+    assert page.js("document.querySelectorAll('img, .question b, .rationale b').length") == 0
+    assert "broken" not in page.js("document.title")
+    assert page.complaints == []
+
+
+def test_won_and_lost_open_just_these_questions(chromium: Page, report: Report):
+    """The number in the table and the list behind it must be the same questions."""
+    pair: Comparison = report.comparisons[0]
+    page = chromium.open(file_of(report), f"#a={pair.a}&b={pair.b}&filter=right-wrong")
+    assert shown(page) == pair.a_only
+    page.js("document.querySelector('.pairs tbody tr a:nth-of-type(2)').click()")
+    page.js("new Promise(go => setTimeout(go, 50))")
+    assert shown(page) == pair.b_only
+    assert page.js("document.querySelector('[name=filter]').value") == "wrong-right"
+
+
+@pytest.mark.parametrize("filter_", ["unread", "a-unread", "all-right", "none-right", "a-right", "a-wrong"])
+def test_filters_show_what_the_predictions_say(chromium: Page, report: Report, filter_: str):
+    """A filter that drops one question hides the very failure one is looking for."""
+    answered = {
+        q.id: [
+            [{p.question_id: p for p in t.predictions}[q.id].verdict[0] for t in a.by_seed.values()]
+            for a in report.arms
+        ]
+        for q in report.run.questions
+    }
+    rules: dict[str, Callable[[list[list[str]]], bool]] = {
+        "unread": lambda v: any("u" in seeds for seeds in v),
+        "a-unread": lambda v: "u" in v[0],
+        "all-right": lambda v: all(x == "c" for seeds in v for x in seeds),
+        "none-right": lambda v: all(x != "c" for seeds in v for x in seeds),
+        "a-right": lambda v: set(v[0]) == {"c"},
+        "a-wrong": lambda v: "w" in v[0],
+    }
+    page = chromium.open(file_of(report), f"#a=fine-tuning&filter={filter_}")
+    assert shown(page) == sum(rules[filter_](verdicts) for verdicts in answered.values())
+
+
+def test_search_finds_words_in_questions_and_rationales(chromium: Page, report: Report):
+    """Words in any order; rationales only when asked, since all of them speak of adding."""
+    texts = [q.text.lower() for q in report.run.questions]
+    page = chromium.open(file_of(report), "#search=BEADS+tova")
+    assert shown(page) == sum("beads" in t and "tova" in t for t in texts)
+    assert shown(chromium.open(file_of(report), "#search=count+step")) == 0
+    assert shown(chromium.open(file_of(report), "#search=count+step&deep=1")) > 0
+    assert shown(chromium.open(file_of(report), "#search=nosuchword")) == 0
+    assert "No question fits" in page.js("document.querySelector('.list').textContent")
+
+
+def test_keys_lead_through_the_questions(chromium: Page, report: Report):
+    """Reading a hundred answers with the mouse is reading ten."""
+    page = chromium.open(file_of(report))
+    questions = [q.text for q in report.run.questions]
+    assert chosen(page) == questions[0]
+    page.press("j")
+    page.press("j")
+    assert chosen(page) == questions[2]
+    page.press("k")
+    assert chosen(page) == questions[1]
+    page.press("/")
+    page.press("j")
+    assert page.js("document.querySelector('[name=search]').value") == "j"
+    page.js("document.querySelector('.list').focus()")
+    page.js("document.querySelector('.reset').click()")
+    page.js("document.querySelector('.list').focus()")
+    page.press("End")
+    assert chosen(page) == questions[-1]
+    assert (
+        page.js("document.querySelector('.list').getAttribute('aria-activedescendant')") == f"row-{len(questions) - 1}"
+    )
+
+
+def test_the_address_leads_back_to_the_same_view(chromium: Page, report: Report):
+    """A link to a failure is how people talk about it."""
+    page = chromium.open(file_of(report), "#filter=right-wrong&sort=hard")
+    page.press("j")
+    question, address = chosen(page), page.js("location.hash")
+    assert chosen(chromium.open(file_of(report), address)) == question
+    assert "filter=right-wrong" in address
+
+
+def test_a_detail_shows_every_arm_seed_and_vote(chromium: Page, make_run: MakeRun):
+    """A vote that cannot be looked into cannot be trusted."""
+    run = make_run(test=6, votes=5)
+    report = write_report(run)
+    first = report.run.questions[0].id
+    page = chromium.open(run / "report.html", f"#q={first}")
+    cards = page.js("[...document.querySelectorAll('.card')].map(c => c.textContent)")
+    assert len(cards) == 2
+    assert page.js("document.querySelectorAll('.card .answer').length") == 4
+    assert page.js("document.querySelectorAll('.card .rationale').length") == 4 * 5
+    for arm in report.arms:
+        (card,) = [c for c in cards if c.startswith(arm.title)]
+        for trained in arm.by_seed.values():
+            prediction = next(p for p in trained.predictions if p.question_id == first)
+            votes = sum(r.answer == prediction.answer is not None for r in prediction.rationales)
+            assert f"{votes} of 5 votes" in card
+
+
+@pytest.mark.parametrize(("width", "dark"), [(360, False), (820, True), (1600, False)])
+def test_nothing_stands_out_of_the_window(chromium: Page, make_run: MakeRun, width: int, dark: bool):
+    """A page that scrolls sideways is not read on a phone."""
+    run = make_run(test=12, arms=tuple(SKILLS), seeds=(1, 2, 3))
+    write_report(run)
+    page = chromium.open(run / "report.html", width=width, dark=dark)
+    assert page.js("document.documentElement.scrollWidth") <= width
+    dark_paper = page.js("getComputedStyle(document.body).backgroundColor").startswith("rgb(1")
+    assert dark_paper is dark
+
+
+def test_curves_can_be_hovered_and_hidden(chromium: Page, report: Report):
+    """Seven arms in one plot are told apart only one by one."""
+    page = chromium.open(file_of(report), height=4000)
+    place = page.js(
+        "(r => [r.left + r.width / 2, r.top + 20])(document.querySelector('.field').getBoundingClientRect())"
+    )
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
+    tip = page.js("document.querySelector('.tip').textContent")
+    assert tip.startswith("epoch ")
+    assert "Fine-tuning" in tip
+    page.js("document.querySelector('.legend button').click()")
+    assert page.js("document.querySelectorAll('.curves .gone[data-arm=\"0\"]').length") >= 2 * 3
+    assert page.js("document.querySelectorAll('.curves .gone[data-arm=\"1\"]').length") == 0
+
+
+TYPE_SHELLS = """
+(() => {
+  const start = performance.now(), search = document.querySelector("[name=search]");
+  search.value = "shells";
+  search.dispatchEvent(new Event("input", { bubbles: true }));
+  return performance.now() - start;
+})()
+"""
+"""Milliseconds that one key stroke takes."""
+
+
+@pytest.mark.slow
+def test_a_large_study_stays_quick(chromium: Page, make_run: MakeRun):
+    """1300 questions, 7 arms, 3 seeds: a list drawn whole would be 27,300 marks at every key stroke."""
+    run = make_run(test=1300, arms=tuple(SKILLS), seeds=(1, 2, 3))
+    write_report(run)
+    page = chromium.open(run / "report.html")
+    assert page.js("document.querySelectorAll('.list li').length") < 200
+    took = page.js(TYPE_SHELLS)
+    assert 0 < shown(page) < 1300
+    assert took < 2000
+
+
+def test_the_data_of_the_page_is_that_of_the_report(chromium: Page, report: Report):
+    """Marks counted in the browser must give the accuracy in the table."""
+    page = chromium.open(file_of(report))
+    data = json.loads(page.js("document.getElementById('data').textContent"))
+    for arm, verdicts in zip(data["arms"], data["verdicts"], strict=True):
+        assert sum(row.count("c") for row in verdicts) == report.scores[arm["arm"]].correct

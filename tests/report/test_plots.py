@@ -1,0 +1,43 @@
+"""Axes and places."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tutelage.report.plots import axis, round_step, ticks
+
+
+@pytest.mark.parametrize(("step", "expected"), [(1, 1), (1.1, 2), (3, 5), (6, 10), (0.03, 0.05), (0.1, 0.1), (70, 100)])
+def test_steps_are_round(step: float, expected: float):
+    """An axis in sevenths cannot be read."""
+    assert round_step(step) == pytest.approx(expected)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1))
+def test_every_value_has_a_place(values: list[float]):
+    """A point outside of its plot is a point nobody sees."""
+    found = axis(values, low=0.0, high=1.0)
+    assert found.low <= min(values) + 1e-9
+    assert max(values) <= found.high + 1e-9
+    assert all(0 <= found.place(v) <= 100 for v in values)
+    assert 1 < len(found.values) < 20
+
+
+def test_a_single_value_has_an_axis():
+    """One arm with one question, right."""
+    assert axis([1.0], low=0.0, high=1.0).high == 1.0
+    assert axis([0.0], low=0.0, high=1.0).place(0.0) == 0.0
+
+
+def test_ticks_stand_at_their_values():
+    """A label one place off shifts every figure."""
+    assert ticks(axis([0.0, 1.0]), lambda v: f"{v:.1f}") == [
+        (0, "0.0"),
+        (20, "0.2"),
+        (40, "0.4"),
+        (60, "0.6"),
+        (80, "0.8"),
+        (100, "1.0"),
+    ]

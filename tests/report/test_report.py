@@ -1,0 +1,160 @@
+"""What `write_report` leaves in a run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tutelage.report import write_report
+
+MakeRun = Callable[..., Path]
+
+
+def read_strictly(path: Path) -> Any:
+    """JSON as the standard has it: NaN and Infinity are errors."""
+
+    def refuse(name: str):
+        raise ValueError(name)
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "started", "finished")}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+def test_the_json_holds_every_figure_of_the_table(make_run: MakeRun):
+    """Programs read this file; a key that moves breaks them."""
+    run = make_run(test=40)
+    write_report(run)
+    report = read_strictly(run / "report.json")
+    arm = report["arms"][1]
+    assert {
+        "arm",
+        "title",
+        "accuracy",
+        "low",
+        "high",
+        "n",
+        "correct",
+        "unread",
+        "seeds",
+        "per_seed",
+        "tokens_mean",
+    } <= set(arm)
+    assert (arm["arm"], arm["n"], arm["seeds"]) == ("reasoning-distillation", 40, [1, 2])
+    assert arm["low"] < arm["accuracy"] < arm["high"]
+    assert arm["accuracy"] == pytest.approx(sum(arm["per_seed"]) / 2) == pytest.approx(arm["correct"] / 80)
+    assert arm["seconds"] == {"train": 83.0, "score": 12.5}
+    (pair,) = report["comparisons"]
+    assert {"a", "b", "difference", "low", "high", "p", "p_holm", "n", "test", "discordant"} <= set(pair)
+    assert (pair["a"], pair["b"]) == ("reasoning-distillation", "fine-tuning")
+    assert {"versions", "seeds", "seconds", "recipe", "task", "teacher", "commit", "command"} <= set(report)
+
+
+def test_the_json_is_strict_even_where_a_training_broke_off(make_run: MakeRun):
+    """A single NaN makes the whole file unreadable in a browser."""
+    run = make_run(test=6)
+    results = json.loads((run / "results.json").read_text())
+    results["arms"][0]["training"]["loss"] = float("nan")
+    (run / "results.json").write_text(json.dumps(results))
+    write_report(run)
+    assert read_strictly(run / "report.json")["arms"][0]["training"][0]["loss"] is None
+
+
+def test_the_same_results_give_the_same_report(make_run: MakeRun):
+    """An interrupted and resumed run must end with the report of one that was not, but for its times."""
+    quick, slow = make_run(test=30), make_run(test=30, slowness=3.0)
+    for run in (quick, slow):
+        write_report(run)
+    assert without_times(read_strictly(quick / "report.json")) == without_times(read_strictly(slow / "report.json"))
+    lines = [
+        [x for x in (run / "report.md").read_text().splitlines() if not x.startswith("Took ")] for run in (quick, slow)
+    ]
+    assert lines[0] == lines[1]
+    before = {name: (quick / name).read_bytes() for name in ("report.json", "report.md", "report.html")}
+    write_report(quick)
+    assert before == {name: (quick / name).read_bytes() for name in before}
+
+
+def test_markdown_reads_like_this(make_run: MakeRun):
+    """It is shown unrendered in terminals and rendered on GitHub; both are spoilt by one stray sign."""
+    run = make_run(test=20, seeds=(1,), skills={"fine-tuning": 0.2, "reasoning-distillation": 0.8})
+    write_report(run)
+    assert (run / "report.md").read_text(encoding="utf-8") == EXPECTED
+
+
+EXPECTED = """\
+# Made-up figures for a test: step-by-step sums
+
+**Reasoning distillation beats fine-tuning by 50.0 points.**
+
+Task pocket/steps (200 train, 40 dev, 20 test); 20 test questions answered, 1 seed an arm (1). Intervals are 95%.
+
+| arm                    | accuracy |     interval | by seed | unread | tokens |
+| ---------------------- | -------: | -----------: | ------: | -----: | -----: |
+| Fine-tuning            |    20.0% |  [8.1, 41.6] |   20.0% |   0.0% |      8 |
+| Reasoning distillation |    70.0% | [48.1, 85.5] |   70.0% |   0.0% |     44 |
+
+- Reasoning distillation beats fine-tuning by 50.0 points [21.1, 69.8], p = 0.002 (Holm).
+
+## Comparisons
+
+| pair                                 | points |     interval |     p | p (Holm) | won : lost | shown |
+| ------------------------------------ | -----: | -----------: | ----: | -------: | ---------: | ----: |
+| Reasoning distillation − Fine-tuning |  +50.0 | [21.1, 69.8] | 0.002 |    0.002 |     10 : 0 |   yes |
+
+Test: exact McNemar; Holm's correction covers 1 comparison. Won and lost count questions answered correctly more \
+often by the first or the second of a pair.
+
+## Keep in mind
+
+- Every arm was trained once. Intervals and tests speak of these students, not of the methods: another seed may turn \
+a small difference around. Set “seeds: [1, 2, 3]” in the recipe for more.
+
+## Teacher
+
+pocket (rule-based, 7% mistakes): 214 kept, 15 wrong, 9 duplicate, 2 unread, 240 asked.
+
+## Again
+
+```sh
+tutelage run pocket/steps
+```
+
+tutelage 0.1.0, python 3.11.7, torch 2.8.0, transformers 5.20.1, commit abc1234.
+
+Took 142 s on 2 CPU cores (x86_64), 1 thread(s) a student.
+"""
+
+
+def test_signs_in_titles_are_no_markup(make_run: MakeRun):
+    """A title with a bar would tear the table."""
+    run = make_run(test=6)
+    results = json.loads((run / "results.json").read_text())
+    for row in results["arms"]:
+        row["title"] = "a|b*c* <b>" if row["arm"] == "fine-tuning" else "B"
+    (run / "results.json").write_text(json.dumps(results))
+    write_report(run)
+    text = (run / "report.md").read_text()
+    assert r"| a\|b\*c\* \<b\> |" in text
+    assert "a|b" not in text
+
+
+def test_a_run_without_teacher_history_or_commit_has_a_report(make_run: MakeRun):
+    """Plain fine-tuning has no teacher; an installed package has no commit."""
+    run = make_run(test=6, arms=("fine-tuning",), seeds=(1,))
+    results = json.loads((run / "results.json").read_text())
+    results.update(teacher=None, commit=None, baseline=None, recipe_text=None)
+    del results["arms"][0]["history"]
+    (run / "results.json").write_text(json.dumps(results))
+    report = write_report(run)
+    assert report.comparisons == ()
+    assert "## Teacher" not in (run / "report.md").read_text()
+    assert "How they learnt" not in (run / "report.html").read_text()
