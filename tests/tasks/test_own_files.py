@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tutelage.errors import PluginError, TaskError
-from tutelage.tasks import Task, load_task
+from tutelage.tasks import TASKS, Task, describe_tasks, load_task
 from tutelage.tasks.answers import NUMBER
+from tutelage.tasks.load import find_grader
 from tutelage.tasks.questions import split_choices
 from tutelage.tasks.task import Item, make_task
 from tutelage.types import SPLITS
@@ -169,6 +170,15 @@ def test_every_bad_row_is_told_at_once_with_its_line(tmp_path: Path):
         "rows.jsonl:11: 'answer' is [1]; expected a text or a number",
     ):
         assert said in message
+
+
+def test_bad_rows_of_both_files_are_told_at_once(tmp_path: Path):
+    train = jsonl(tmp_path / "train.jsonl", [{"question": "1?", "answer": "x"}])
+    test = jsonl(tmp_path / "test.jsonl", [{"question": "2?"}])
+    with pytest.raises(TaskError) as caught:
+        load(train, test=test)
+    assert "train.jsonl:1: answer 'x'" in str(caught.value)
+    assert "test.jsonl:1: no field 'answer'" in str(caught.value)
 
 
 def test_only_the_first_twenty_problems_are_listed(tmp_path: Path):
@@ -403,3 +413,33 @@ def test_a_split_with_nothing_left_is_told():
 def test_a_fraction_outside_its_range_is_told(tmp_path: Path):
     with pytest.raises(TaskError, match=r"dev_fraction: got 1\.5"):
         load(jsonl(tmp_path / "a.jsonl", sums(9)), dev_fraction=1.5)
+
+
+def test_tasks_are_listed_with_or_without_their_data(tmp_path: Path):
+    """`tutelage tasks` must say what is missing instead of failing at the first absent file."""
+    lines = {line.name: line for line in describe_tasks(tmp_path)}
+    assert list(lines) == list(TASKS)
+    assert (lines["svamp"].answers, lines["svamp"].source, lines["svamp"].counts) == ("number", "mentor-kd", None)
+    assert "svamp_train.json" in lines["svamp"].problem
+    steps = lines["pocket/steps"].counts
+    assert steps is not None
+    assert all(steps.values())
+    assert "never mix" in lines["strategyqa"].licence
+
+
+def test_a_grader_is_found_without_any_data(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TUTELAGE_DATA", raising=False)
+    assert find_grader("gsm8k") == (NUMBER, ())
+    assert find_grader("number") == (NUMBER, ())
+    assert find_grader("pocket/steps")[1]
+    with pytest.raises(TaskError, match="no task or answer type 'numbr'; did you mean 'number'"):
+        find_grader("numbr")
+
+
+def test_a_failing_loader_from_outside_is_told_by_the_grader_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "tutelage_test_broken.py").write_text(
+        "from tutelage.errors import TaskError\ndef load(name, **settings):\n    raise TaskError('lab: no rows')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TaskError, match="lab: no rows"):
+        find_grader("tutelage_test_broken:load")

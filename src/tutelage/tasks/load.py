@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from tutelage.errors import TaskError, TutelageError
 from tutelage.plugins import resolve, unknown
 from tutelage.tasks.answers import ANSWER_TYPES, LETTER, NUMBER, WORDS, YES_NO, AnswerType
-from tutelage.tasks.published import MENTOR_KD, load_kard, load_mentor_kd, read_items
+from tutelage.tasks.published import MENTOR_KD, load_kard, load_mentor_kd, read_files
 from tutelage.tasks.questions import Fields, fields_from
 from tutelage.tasks.task import Task, make_task
 from tutelage.types import SPLITS, Question, Split
@@ -83,11 +83,12 @@ def load_task(
         answer_type = _answer_type(name, answers)
         default = MENTOR_KD if known and fields is None else Fields()
         mapping = default if fields is None else fields if isinstance(fields, Fields) else fields_from(fields)
+        rows = read_files([train] if test is None else [train, test], mapping, answer_type)
         return make_task(
             name,
             answer_type,
-            read_items(train, mapping, answer_type),
-            None if test is None else read_items(test, mapping, answer_type),
+            rows[0],
+            None if test is None else rows[1],
             dev_fraction=dev_fraction,
             test_fraction=test_fraction,
             limit=limit,
@@ -151,7 +152,7 @@ def describe_tasks(data: str | Path | None = None) -> list[Described]:
         counts: dict[Split, int] | None = None
         problem = ""
         try:
-            task = load_task(name, data=data)
+            task = load_task(name, data=None if ":" in known.source else data)
             counts = {split: len(task.questions[split]) for split in SPLITS}
         except TutelageError as error:
             problem = str(error).splitlines()[0]
@@ -172,5 +173,7 @@ def find_grader(name: str) -> tuple[AnswerType, tuple[Question, ...]]:
     try:
         task = load_task(name)
     except TaskError:
+        if name not in TASKS:
+            raise
         return TASKS[name].answer_type, ()
     return task.answer_type, tuple(q for split in task.questions.values() for q in split)

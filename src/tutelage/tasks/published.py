@@ -40,14 +40,8 @@ def load_mentor_kd(
 ) -> Task:
     """A data set of Mentor-KD. It ships no dev split, so dev is held out of train."""
     train, test = (find_file(data, mentor_kd_paths(name, split)) for split in ("train", "test"))
-    return make_task(
-        name,
-        answer_type,
-        read_items(train, MENTOR_KD, answer_type),
-        read_items(test, MENTOR_KD, answer_type),
-        dev_fraction=dev_fraction,
-        limit=limit,
-    )
+    rows = read_files([train, test], MENTOR_KD, answer_type)
+    return make_task(name, answer_type, *rows, dev_fraction=dev_fraction, limit=limit)
 
 
 def load_kard(
@@ -81,6 +75,20 @@ def read_items(path: str | Path, fields: Fields, answer_type: AnswerType) -> lis
     if not items:
         raise TaskError(f"{path}: no rows")
     return [item for item in items if item is not None]
+
+
+def read_files(paths: Sequence[str | Path], fields: Fields, answer_type: AnswerType) -> list[list[Item]]:
+    """The items of several files. Raises one TaskError with the problems of all of them."""
+    files: list[list[Item]] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            files.append(read_items(path, fields, answer_type))
+        except TaskError as error:
+            problems.append(str(error))
+    if problems:
+        raise TaskError("\n".join(problems))
+    return files
 
 
 def data_folder(data: str | Path | None) -> Path:
