@@ -42,6 +42,13 @@ def test_one_seed_has_the_interval_of_scipy(correct: int, n: int):
     assert (score.low, score.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
+@pytest.mark.parametrize("n", range(1, 400, 7))
+def test_an_interval_holds_its_own_middle(n: int):
+    """All right, yet an interval that ends at 99.99999%: a plot and a test would then put the mean outside of it."""
+    assert wilson(1.0, n).high == 1.0
+    assert wilson(0.0, n).low == 0.0
+
+
 @pytest.mark.parametrize("verdicts", ["ccwcwwcccu", "c" * 20, "w" * 20])
 def test_copies_of_a_seed_tell_nothing_new(verdicts: str):
     """Pooling k seeds as k*n answers would shrink the interval by sqrt(k) without one more question."""

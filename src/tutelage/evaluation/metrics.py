@@ -131,7 +131,7 @@ def wilson(share: float, n: float, critical: float = 1.959963984540054) -> Inter
     shift = critical**2 / n
     middle = (share + shift / 2) / (1 + shift)
     half = critical / (1 + shift) * sqrt(share * (1 - share) / n + shift / (4 * n))
-    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+    return Interval(max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))  # rounding may pass share
 
 
 def spread_of_mean(correct_QS: Matrix) -> Spread:

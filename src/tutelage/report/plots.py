@@ -46,7 +46,7 @@ def axis(values: Iterable[float], ticks: int = 5, low: float | None = None, high
     """An axis that holds all values, from one round number to another but never beyond `low` and `high`."""
     known = list(values)
     bottom, top = min(known), max(known)
-    step = round_step((top - bottom or abs(top) or 1.0) / ticks)
+    step = round_step(next(size for size in (top - bottom, abs(top), 1.0) if size > 1e-9) / ticks)
     bottom, top = floor(bottom / step + 1e-9) * step, ceil(top / step - 1e-9) * step
     if bottom == top:
         bottom, top = bottom - step, top + step
