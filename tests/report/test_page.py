@@ -15,7 +15,7 @@ import pytest
 from synthetic_run import HOSTILE
 
 from tutelage.report import write_report
-from tutelage.report.page import digest, duration, script_json, whole_words
+from tutelage.report.page import digest, duration, script_json, teacher_yield, whole_words
 from tutelage.types import prediction_from_json
 
 MakeRun = Callable[..., Path]
@@ -109,6 +109,29 @@ def test_every_prediction_is_in_the_page(make_run: MakeRun):
         answer, rationales = texts[at]
         assert answer == prediction.answer
         assert [r[:2] for r in rationales] == [[r.text, r.answer] for r in prediction.rationales]
+
+
+def test_the_yield_adds_up(make_run: MakeRun):
+    """A part left out of the bar is a loss nobody hears of; one never seen before must show as well."""
+    run = make_run(test=4)
+    results = json.loads((run / "results.json").read_text())
+    results["teacher"]["yield"] = {
+        "wrong": 10,
+        "kept": 60,
+        "asked": 100,
+        "cut off": 5,
+        "eaten by the dog": 25,
+        "empty": 0,
+    }
+    (run / "results.json").write_text(json.dumps(results))
+    shown = teacher_yield(write_report(run))
+    assert shown is not None
+    assert [(p["name"], p["kind"], p["start"], p["width"]) for p in shown["parts"]] == [
+        ("kept", "kept", 0, 60),
+        ("wrong", "wrong", 60, 10),
+        ("cut off", "cut-off", 70, 5),
+        ("eaten by the dog", "other", 75, 25),
+    ]
 
 
 def test_figures_can_be_read_without_the_script(make_run: MakeRun):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.report.plots import axis, round_step, ticks
+from tutelage.report.plots import axis, round_step, share_label, ticks
 
 
 @pytest.mark.parametrize(("step", "expected"), [(1, 1), (1.1, 2), (3, 5), (6, 10), (0.03, 0.05), (0.1, 0.1), (70, 100)])
@@ -41,3 +41,10 @@ def test_ticks_stand_at_their_values():
         (80, "0.8"),
         (100, "1.0"),
     ]
+
+
+@pytest.mark.parametrize("values", [(0.03, 0.045), (0.28, 0.74), (0.0, 1.0), (0.901, 0.9035)])
+def test_neighbouring_ticks_have_different_labels(values: tuple[float, float]):
+    """4%, 4%, 4% on one axis says that the plot is wrong somewhere."""
+    labels = [tick.label for tick in ticks(axis(values), share_label)]
+    assert len(set(labels)) == len(labels) > 2

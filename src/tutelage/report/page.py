@@ -27,8 +27,8 @@ from tutelage.types import Verdict
 
 LETTERS = {Verdict.CORRECT: "c", Verdict.WRONG: "w", Verdict.UNREAD: "u"}
 
-YIELD = ("kept", "surplus", "duplicate", "wrong", "unread", "failed")
-"""Order and names that the page has colours for; others follow in grey."""
+YIELD = ("kept", "over the limit", "duplicate", "wrong", "unread", "cut off", "empty", "not judged", "no question")
+"""What can become of a rationale, in the order of the bar; the page has a colour for the first six, grey for others."""
 
 
 def page(report: Report) -> str:
@@ -161,7 +161,7 @@ def accuracy_plot(report: Report) -> dict[str, Any]:
     """Axis and reference that all rows of the table share."""
     along, reference = _accuracy_axis(report), report.run.reference
     return {
-        "ticks": plots.ticks(along, lambda v: f"{100 * v:.0f}%"),
+        "ticks": plots.ticks(along, plots.share_label),
         "reference": along.place(reference.accuracy) if reference else None,
     }
 
@@ -200,19 +200,20 @@ def word(comparison: Comparison) -> str:
 def teacher_yield(report: Report) -> dict[str, Any] | None:
     """What became of the teacher's rationales: parts of a bar, in percent of its length."""
     teacher = report.run.results.get("teacher")
-    counts = {k: v for k, v in ((teacher or {}).get("yield") or {}).items() if type(v) is int and k != "asked"}
+    counts = {name: n for name, n in ((teacher or {}).get("yield") or {}).items() if isinstance(n, int)}
+    asked = counts.pop("asked", None)
     total = sum(counts.values())
     if not teacher or not total:
         return None
     parts, start = [], 0.0
-    for name in sorted(counts, key=lambda k: YIELD.index(k) if k in YIELD else len(YIELD)):
+    for name in sorted(filter(counts.get, counts), key=lambda k: YIELD.index(k) if k in YIELD else len(YIELD)):
         width = 100 * counts[name] / total
-        kind = name if name in YIELD else "other"
-        parts.append(
-            {"name": name, "kind": kind, "count": counts[name], "start": round(start, 3), "width": round(width, 3)}
-        )
+        kind = name.replace(" ", "-") if name in YIELD[:6] else "other"
+        place = {"start": round(start, 3), "width": round(width, 3)}
+        parts.append({"name": name, "kind": kind, "count": counts[name], **place})
         start += width
-    return {"source": teacher.get("source"), "asked": teacher["yield"].get("asked"), "total": total, "parts": parts}
+    known = {key: teacher.get(key) for key in ("source", "per_question")}
+    return {**known, "asked": asked, "parts": parts, "notes": teacher.get("notes") or []}
 
 
 # --- what the browser of questions shows
