@@ -66,7 +66,7 @@ def ticks(axis: Axis, label: Callable[[float], str]) -> list[Tick]:
 
 def share_label(share: float) -> str:
     """A round share as a percentage, with as many decimals as it needs."""
-    return f"{100 * share:.3g}%"
+    return f"{100 * share:.6g}%"
 
 
 class Dot(NamedTuple):
@@ -167,7 +167,7 @@ def _panel(key: str, title: str, runs: list[tuple[int, int, Any, Mapping[str, An
         for arm, seed, pairs, training in curves
         if pairs
     ]
-    y_ticks = ticks(up, share_label if share else lambda v: f"{v:.3g}")
+    y_ticks = ticks(up, share_label if share else lambda v: f"{v:.6g}")
     return Panel(title, ticks(across, lambda v: f"{v:g}"), y_ticks, lines, across.low, across.high, share)
 
 
