@@ -1,0 +1,143 @@
+"""Batches hold every row once, little padding, and are the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tutelage.models import LanguageModel, load
+from tutelage.training.batching import Batches, Collator, Row, tokenize
+from tutelage.types import Example
+
+LENGTHS = st.lists(st.tuples(st.integers(1, 300), st.integers(1, 200)), min_size=1, max_size=60)
+SIZES = st.one_of(
+    st.fixed_dictionaries({"rows": st.integers(1, 9)}), st.fixed_dictionaries({"tokens": st.integers(50, 2000)})
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(lengths=LENGTHS, size=SIZES, seed=st.integers(0, 2**31), processes=st.integers(1, 3))
+def test_every_row_comes_once_an_epoch(lengths, size, seed, processes):
+    """A row left out is not taught; one that comes twice counts double. Every epoch has the announced number."""
+    shares = [Batches(lengths, **size, seed=seed, rank=rank, processes=processes) for rank in range(processes)]
+    for epoch in range(3):
+        for share in shares:
+            share.set_epoch(epoch)
+        found = [list(share) for share in shares]
+        assert {len(batches) for batches in found} == {len(shares[0])}
+        seen = sorted(i for batches in found for batch in batches for i in batch)
+        singles = processes > 1 and all(len(batch) == 1 for batches in found for batch in batches)
+        assert seen == list(range(len(lengths))) or (singles and set(seen) == set(range(len(lengths))))
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths=LENGTHS, tokens=st.integers(50, 2000))
+def test_no_batch_exceeds_its_budget(lengths, tokens):
+    """A batch over the budget is the one that runs out of memory, hours into a run."""
+    for batch in Batches(lengths, tokens=tokens):
+        prompt, target = max(lengths[i][0] for i in batch), max(lengths[i][1] for i in batch)
+        assert len(batch) == 1 or len(batch) * (prompt + target) <= tokens
+
+
+def test_same_seed_and_epoch_give_the_same_batches():
+    """A resumed run must see the rows in the order of the unbroken one."""
+    lengths = [(random.Random(i).randint(1, 90), 20) for i in range(50)]
+    first, second = (Batches(lengths, rows=4, seed=7) for _ in range(2))
+    first.set_epoch(2)
+    second.set_epoch(2)
+    assert list(first) == list(second)
+
+
+def test_epochs_differ():
+    """The same batches in every epoch teach the order as well."""
+    batches = Batches([(10, 10)] * 40, rows=4, seed=7)
+    before = list(batches)
+    batches.set_epoch(1)
+    assert {tuple(sorted(b)) for b in before} != {tuple(sorted(b)) for b in batches}
+
+
+def test_lengths_of_a_batch_are_similar():
+    """Rows padded to the longest of the whole set cost four times the work (a known defect)."""
+    source = random.Random(0)
+    lengths = [(source.randint(10, 200), source.randint(10, 200)) for _ in range(1000)]
+    batches = list(Batches(lengths, rows=16))
+    used = sum(sum(pair) for pair in lengths)
+    padded = sum(len(b) * (max(lengths[i][0] for i in b) + max(lengths[i][1] for i in b)) for b in batches)
+    assert used / padded > 0.8
+
+
+@pytest.fixture(params=["t5", "gpt"])
+def lm(request: pytest.FixtureRequest, tiny_t5_folder: Path, tiny_gpt_folder: Path) -> LanguageModel:
+    return load(tiny_t5_folder if request.param == "t5" else tiny_gpt_folder)
+
+
+def logits(lm: LanguageModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "weights")}
+    with torch.no_grad():
+        return lm.model(**inputs).logits
+
+
+ROWS = [Row("a", [5, 6, 7, 1], [8, 9, 1], 1.0), Row("b", [5, 1], [8, 9, 10, 11, 1], 2.0)]
+
+
+def test_encoder_decoder_tensors(tiny_t5_folder: Path):
+    """The decoder reads the target one step late, after the start id; padding carries no loss."""
+    batch = Collator(load(tiny_t5_folder))(ROWS)
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 1], [5, 1, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert batch["decoder_input_ids"].tolist() == [[0, 8, 9, 0, 0], [0, 8, 9, 10, 11]]
+    assert batch["labels"].tolist() == [[8, 9, 1, -100, -100], [8, 9, 10, 11, 1]]
+    assert batch["weights"].tolist() == [1.0, 2.0]
+
+
+def test_causal_tensors(tiny_gpt_folder: Path):
+    """Prompt tokens carry no loss, or a student learns to write questions; the end mark does, though it is the pad."""
+    batch = Collator(load(tiny_gpt_folder))(ROWS)
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 1, 8, 9], [5, 1, 8, 9, 10, 11]]
+    assert batch["labels"].tolist() == [[-100, -100, -100, 8, 9, 1], [-100, 8, 9, 10, 11, 1]]
+
+
+def test_batch_is_padded_to_its_own_longest_row(lm: LanguageModel):
+    """Work on padding is paid for and teaches nothing."""
+    batch = Collator(lm)(ROWS)
+    width = {"encoder-decoder": 4, "causal": 6}[lm.kind]
+    assert batch["input_ids"].shape == (2, width)
+    assert (batch["attention_mask"].sum(0) > 0).all()
+
+
+def test_padding_changes_no_logits(lm: LanguageModel):
+    """A row must be taught the same whatever stands beside it."""
+    collate = Collator(lm)
+    together, alone = collate(ROWS), collate(ROWS[1:])
+    length = alone["labels"].shape[1]
+    torch.testing.assert_close(logits(lm, together)[1, :length], logits(lm, alone)[0], atol=1e-5, rtol=1e-4)
+
+
+def test_long_prompts_are_cut_and_counted(lm: LanguageModel):
+    """A cut that nobody is told of looks like a weak student."""
+    examples = [Example("a", "passage " * 20 + "How many?", "5"), Example("b", "How many?", "5")]
+    rows, cut = tokenize(lm, examples, max_prompt_tokens=16, max_target_tokens=16)
+    assert cut == (1, 0)
+    assert [len(row.prompt) for row in rows] == [16, len(lm.prompt_ids("How many?"))]
+    assert rows[0].prompt == lm.prompt_ids(examples[0].prompt)[-16:]
+
+
+def test_long_targets_are_left_out_and_counted(lm: LanguageModel):
+    """A target cut silently has no answer: the student learns not to answer."""
+    examples = [Example("a", "x", "5 " * 40), Example("b", "x", "5")]
+    rows, cut = tokenize(lm, examples, max_prompt_tokens=16, max_target_tokens=16)
+    assert [row.id for row in rows] == ["b"]
+    assert cut == (0, 1)
+
+
+def test_causal_prompt_and_target_share_the_window(tiny_gpt_folder: Path):
+    """A row longer than the positions of GPT-2 crashes in the embedding."""
+    lm = load(tiny_gpt_folder)
+    rows, cut = tokenize(lm, [Example("a", "p" * 200, "5" * 50)], max_prompt_tokens=512, max_target_tokens=512)
+    assert len(rows[0].prompt) + len(rows[0].target) == lm.positions
+    assert cut == (1, 0)
