@@ -38,7 +38,7 @@ CHECKED = 200
 """Draws a skill is checked on."""
 TASK_CHECKED = 400
 """Test questions of each task that the untaught checkpoint is asked."""
-POOL = 8
+POOL = 16
 """Batches drawn at once, sorted by length and cut, so that a batch holds texts of like length."""
 
 
@@ -53,9 +53,9 @@ class Plan:
 
 
 PLANS = {
-    "nano": Plan(steps=11_000, batch=64, learning_rate=4e-3),
-    "mini": Plan(steps=4_000, batch=64, learning_rate=2e-3),
-    "causal-nano": Plan(steps=4_000, batch=64, learning_rate=4e-3),
+    "nano": Plan(steps=14_000, batch=32, learning_rate=3e-3),
+    "mini": Plan(steps=9_000, batch=32, learning_rate=2e-3),
+    "causal-nano": Plan(steps=8_000, batch=32, learning_rate=3e-3),
 }
 
 

@@ -73,7 +73,7 @@ def continue_from(rng: Random) -> Pair:
 
 def fact(rng: Random, name: str, noun: str, value: str) -> str:
     """A sentence of loose words that ties a value to a name and a noun."""
-    before, between, after = salad(rng, 0, 3), salad(rng, 0, 3), salad(rng, 0, 3)
+    before, between, after = (salad(rng, 0, 2) for _ in range(3))
     core = rng.choice(([noun, value], [value, noun], [value, noun], [noun, *salad(rng, 0, 2), value]))
     return " ".join([*before, name, *between, *core, *after]) + "."
 
@@ -87,7 +87,7 @@ def facts(rng: Random, count: int, *, numeric: float = 1.0) -> list[tuple[str, s
 
 def look_up(rng: Random) -> Pair:
     """Find what a passage says of one name and one noun, among other names and nouns."""
-    known = facts(rng, rng.randint(1, 4), numeric=0.75)
+    known = facts(rng, rng.randint(1, 3), numeric=0.75)
     name, noun, value = known[0]
     known.append((name, rng.choice([n for n in NOUNS[:99] if n != noun]), str(number(rng))))
     rng.shuffle(known)
@@ -135,10 +135,11 @@ def order(rng: Random) -> Pair:
 
 
 def equation(rng: Random) -> tuple[str, str]:
-    """A sum or difference within 0 to TOP, with and without its result."""
-    low, high = sorted((number(rng), rng.randint(0, 9) if rng.random() < 0.9 else number(rng)))
+    """A sum or difference within 0 to TOP, with and without its result; most of them move a number by one digit."""
+    low = rng.randint(0, 9) if rng.random() < 0.95 else number(rng)
+    low, high = sorted((low, rng.randint(0, 40) if rng.random() < 0.7 else number(rng)))
     if rng.random() < 0.5 and low + high <= TOP:
-        first, second = rng.sample((low, high), k=2)
+        first, second = (low, high) if rng.random() < 0.2 else (high, low)
         return f"{first} + {second}", f"{first} + {second} = {first + second}"
     return f"{high} - {low}", f"{high} - {low} = {high - low}"
 
@@ -188,16 +189,16 @@ def spell(rng: Random) -> Pair:
 
 Skill = Callable[[Random], Pair]
 SKILLS: dict[str, tuple[float, Skill]] = {
-    "repeat": (1.5, repeat),
-    "continue from": (1.0, continue_from),
+    "repeat": (1.0, repeat),
+    "continue from": (0.8, continue_from),
     "look up": (2.0, look_up),
-    "latest": (0.7, latest),
-    "gather": (1.0, gather),
-    "order": (1.3, order),
-    "add": (3.0, add),
+    "latest": (0.4, latest),
+    "gather": (0.8, gather),
+    "order": (1.0, order),
+    "add": (4.0, add),
     "letter": (1.0, letter),
-    "swap": (0.5, swap),
-    "spell": (0.4, spell),
+    "swap": (0.3, swap),
+    "spell": (0.2, spell),
 }
 """Every skill with its share of the draws."""
 
