@@ -229,3 +229,13 @@ def test_choices_give_way_only_to_whole_words():
     """The word "orange" must not be found in "oranges", nor a short choice inside a longer one."""
     assert LETTER.find("Therefore, she has oranges.", ("orange", "plum", "pear")) is None
     assert LETTER.find("Therefore, she has the blue ball.", ("blue", "blue ball", "ball")) == "B"
+
+
+@pytest.mark.parametrize("loop", ["the answer is ", "(A) ", "1 + ", "= ", "no ", "a\n", "9", '"', "(A) is the best "])
+@pytest.mark.parametrize("name", sorted(ANSWER_TYPES))
+@pytest.mark.timeout(20)
+def test_a_model_that_loops_is_read_in_no_time(name: str, loop: str):
+    """Half of a weak student's texts end in a loop; reading them must not take longer than writing them."""
+    text = loop * (60_000 // len(loop))
+    ANSWER_TYPES[name].find(text, ("red", "blue ball"))
+    ANSWER_TYPES[name].canonical(text, ("red", "blue ball"))

@@ -186,7 +186,7 @@ def judged(file: str, task: Task, fmt_name: str = "arrow") -> list[tuple[dict[st
 
 @pytest.mark.parametrize("file", AUG)
 def test_our_verdict_on_the_mentors_is_the_published_one(file: str):
-    """25,000 answers of two mentors: ours must be the authors' verdict, or the difference must have a name."""
+    """15,807 answers of two mentors: ours must be the authors' verdict, or the difference must have a name."""
     task = loaded(file.split("/")[-1].removesuffix("_rand3_aug3.json"))
     verdicts = judged(file, task)
     assert sum((verdict is Verdict.CORRECT) != row["initial_correct"] for row, _, verdict in verdicts) == 0

@@ -221,6 +221,9 @@ class Words:
 _QUOTED = re.compile(r"[\"“]([^\"“”]+)[\"”]|(?<!\w)['‘]([^'‘’]+)['’](?!\w)")
 _ENDS_ON = re.compile(r"[:=]|\b(?:get|gives|is|becomes|are)(?:\s+us)?\b")
 
+ANNOUNCED = 8
+"""Announcements looked at in one sentence, from its end: a model that loops writes thousands of them."""
+
 SHORTEST = 3
 """Characters that each choice must have before one is looked for inside a sentence: "no" is said too often."""
 
@@ -281,7 +284,7 @@ def _announced(text: str) -> Iterator[str]:
 
 def _announced_in(sentence: str) -> Iterator[str]:
     """What follows each "the answer is", up to the end of the sentence, the last one first."""
-    for match in reversed(list(_ANNOUNCED.finditer(sentence))):
+    for match in list(_ANNOUNCED.finditer(sentence))[: -ANNOUNCED - 1 : -1]:
         if sentence[match.end() :].strip():
             yield sentence[match.end() :]
 
@@ -364,7 +367,7 @@ _YES_NO = re.compile(
 
 
 def _yes_no(match: re.Match[str] | None) -> str | None:
-    return None if match is None else "yes" if match[0].lower() in ("yes", "true") else "no"
+    return None if match is None else "yes" if match[0].casefold() in ("yes", "true") else "no"
 
 
 # Numbers
