@@ -69,8 +69,9 @@ class Epochs(TrainerCallback):
         return len(self.progress.history) + 1
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the epoch's loss, or take it up where the checkpoint left it."""
-        start = (self.progress.loss_sum, self.progress.loss_count)
+        """Start the epoch's loss, or take it up where the checkpoint left it: there it stands for all ranks."""
+        before = (self.progress.loss_sum, self.progress.loss_count)
+        start = before if state.is_world_process_zero else (0.0, 0.0)
         self.trainer.so_far = LossSum(*torch.tensor(start, dtype=torch.float64, device=args.device))
         self.since = time.monotonic()
 

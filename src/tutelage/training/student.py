@@ -147,7 +147,7 @@ def _arguments(settings: Settings, folder: Path, device: Device) -> TrainingArgu
         report_to=[],
         disable_tqdm=True,
         log_level="error",
-        dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices are for torchrun; DataParallel is slower than one
     return arguments

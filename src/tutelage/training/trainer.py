@@ -47,7 +47,8 @@ class DistillationTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Row]:
         """Batches that already belong to this rank: accelerate must not deal them out again."""
-        return _Loader(self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator)  # pyright: ignore
+        pinned = self.args.device.type == "cuda"
+        return _Loader(self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator, pin_memory=pinned)  # pyright: ignore
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device

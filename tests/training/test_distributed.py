@@ -1,0 +1,55 @@
+"""Training on two processes: the same students as on one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from tutelage.training.settings import Settings
+from tutelage.training.student import Trained, train
+from tutelage.types import Example
+
+EXAMPLES = [Example(f"q-{i}", f"Tova has {i} beads.", f"{i} " * (i % 4) + f"--> {i}") for i in range(8)]
+
+
+def teach(model: str, folder: Path, **changes: Any) -> Trained:
+    chosen: dict[str, Any] = {"seed": 1, "epochs": 3, "learning_rate": 0.1, "optimizer": "sgd", "select": "dev_loss"}
+    settings = Settings(**{**chosen, **changes})
+    outside: dict[str, Any] = {"device": "cpu", "progress": False, "tensorboard": False}
+    return train(EXAMPLES, EXAMPLES, settings, model=model, folder=folder, **outside)
+
+
+def without_dropout(folder: Path, copy: Path) -> Path:
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "attn_pdrop": 0, "embd_pdrop": 0, "resid_pdrop": 0}))
+    return copy
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(tiny_gpt_folder: Path, tmp_path: Path):
+    """Dividing by each process's own tokens, or dealing batches out twice, gives another student on more devices."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    start = str(without_dropout(tiny_gpt_folder, tmp_path / "start"))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*launch, __file__, start, str(tmp_path / "two")], env=environment, check=True)
+    one = teach(start, tmp_path / "one", batch_size=8)
+    two = teach(start, tmp_path / "two", batch_size=4)
+    assert [row["step"] for row in one.history] == [row["step"] for row in two.history]
+    for mine, theirs in zip(one.history, two.history, strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+        assert mine["dev_loss"] == pytest.approx(theirs["dev_loss"], rel=1e-5)
+    first, second = (load_file(trained.model / "model.safetensors") for trained in (one, two))
+    assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-5
+
+
+if __name__ == "__main__":
+    teach(sys.argv[1], Path(sys.argv[2]), batch_size=4)
