@@ -114,6 +114,16 @@ def test_saved_model_loads_anywhere_and_predicts_the_same(folder: Path, tmp_path
         assert torch.equal(again(input_ids=ids, **extra).logits, lm.model(input_ids=ids, **extra).logits)
 
 
+def test_folder_with_only_a_sentencepiece_file_loads(tiny_t5_folder: Path, spiece: Path, tmp_path: Path):
+    """Most T5 checkpoints of the papers ship spiece.model and no tokenizer.json."""
+    shutil.copytree(tiny_t5_folder, tmp_path / "old")
+    (tmp_path / "old" / "tokenizer.json").unlink()
+    shutil.copy(spiece, tmp_path / "old" / "spiece.model")
+    old, new = load(tmp_path / "old"), load(tiny_t5_folder)
+    assert old.prompt_ids(TEXT) == new.prompt_ids(TEXT)
+    assert old.text(old.target_ids(TEXT)) == TEXT
+
+
 def test_fingerprint_follows_the_weights(tiny_t5_folder: Path, tmp_path: Path):
     """Rationales are cached by who wrote them; two students of one name must not be mixed up."""
     lm, twin = load(tiny_t5_folder), load(tiny_t5_folder)

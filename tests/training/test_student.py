@@ -256,6 +256,7 @@ def _in_small_steps(model: Path, folder: Path) -> None:
     teach(model, folder, **small)
 
 
+@pytest.mark.slow
 def test_kill_nine_anywhere_changes_nothing(tiny_t5_folder: Path, tmp_path: Path):
     """Machines are taken away without a word: in the middle of an epoch, of a checkpoint, of a look."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -330,6 +331,25 @@ def test_long_targets_are_counted_or_refused(start: Path, tmp_path: Path):
     assert teach(start, tmp_path / "run", examples=long, max_target_tokens=40).cut == (0, 1)
     with pytest.raises(TextError, match="1 of 13 targets are longer than 40 tokens"):
         teach(start, tmp_path / "other", examples=long, max_target_tokens=40, long_targets="raise")
+
+
+def test_dev_targets_that_all_are_too_long_stop(start: Path, tmp_path: Path):
+    """Without one dev row every epoch is equally good, and the first would be kept."""
+    with pytest.raises(TextError, match="1 of 1 targets are longer"):
+        teach(start, tmp_path / "run", dev=[Example("d", "x", "5 " * 60)], max_target_tokens=40)
+
+
+def test_checkpoints_may_be_asked_for_differently_when_going_on(start: Path, tmp_path: Path):
+    """How often to be ready for a kill decides nothing about the weights."""
+    first = teach(start, tmp_path / "run", checkpoint_every=3)
+    assert teach(start, tmp_path / "run", checkpoint_every=1) == first
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_missing_gpu_is_said(start: Path, tmp_path: Path):
+    """A run meant for a GPU that falls back on the CPU in silence takes a week."""
+    with pytest.raises(RunError, match="torch finds no CUDA device"):
+        train(EXAMPLES, DEV, settings(), model=start, folder=tmp_path / "run", device="cuda", progress=False)
 
 
 def test_text_that_no_tokenizer_carries_is_named(start: Path, tmp_path: Path):

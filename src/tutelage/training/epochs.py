@@ -91,6 +91,7 @@ class Epochs(TrainerCallback):
         self._stop_on_nan(loss, state.global_step)
         looks = epoch % self.settings.evaluate_every == 0 or epoch == self.settings.epochs
         found = self._look_once() if looks else NOT_LOOKED
+        self._stop_on_nan(found["dev_loss"] or 0.0, state.global_step)
         if looks:
             self._keep_best(epoch, found)
         self._note({"epoch": epoch, "step": state.global_step, "loss": loss, **found})

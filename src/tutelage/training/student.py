@@ -80,12 +80,13 @@ def train(
     another training or cannot be written, and for a loss that is no number.
     """
     _check_choice(dev, settings, dev_score)
-    _claim(folder, {"model": str(model), "examples": _digest(examples), "dev": _digest(dev), **asdict(settings)})
+    _claim(folder, {"model": str(model), "examples": _digest(examples), "dev": _digest(dev), **_deciding(settings)})
     if not (folder / FINISHED).exists():
         with quiet():
             lm = load(model, lora=settings.lora, seed=settings.seed, device="cpu")  # the Trainer moves it
-            rows, cut = _rows(lm, examples, settings)
-            look = DevLook(lm, _fitting(lm, dev, settings)[0], dev_score, settings.batch_size)
+            _audit(lm, [*examples, *dev])
+            rows, cut = _fitting(lm, examples, settings)
+            look = DevLook(lm, _fitting(lm, dev, settings)[0] if dev else [], dev_score, settings.batch_size)
             state = Progress.resume(folder)
             if not state.done:
                 watchers: list[Watcher] = [Bar(folder.name)] if progress else []
@@ -125,6 +126,9 @@ def _learn(
 
 def _arguments(settings: Settings, folder: Path, device: Device) -> TrainingArguments:
     """Settings in the words of transformers; what would only cost time in a step is turned off."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RunError("device: cuda, but torch finds no CUDA device. Set device: auto or cpu.")
+    on_gpu = device != "cpu" and torch.cuda.is_available()
     arguments = TrainingArguments(
         output_dir=str(folder),
         seed=settings.seed,
@@ -137,8 +141,8 @@ def _arguments(settings: Settings, folder: Path, device: Device) -> TrainingArgu
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         optim=settings.optimizer,
-        bf16=_in_bf16(settings, device),
-        use_cpu=device == "cpu",
+        bf16=_in_bf16(settings, on_gpu),
+        use_cpu=not on_gpu,
         activation_checkpointing=settings.gradient_checkpointing or None,
         save_strategy="no",  # `Epochs` asks for checkpoints
         save_total_limit=2,
@@ -153,20 +157,25 @@ def _arguments(settings: Settings, folder: Path, device: Device) -> TrainingArgu
     return arguments
 
 
-def _in_bf16(settings: Settings, device: Device) -> bool:
+def _in_bf16(settings: Settings, on_gpu: bool) -> bool:
     if settings.precision != "auto":
         return settings.precision == "bf16"
-    return device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def _rows(lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> tuple[list[Row], Cuts]:
-    """Training rows, after a look at every text: one <unk> in a target would be learnt as an answer."""
+def _audit(lm: LanguageModel, examples: Sequence[Example]) -> None:
+    """Look at every text before training: one <unk> in a target would be learnt as an answer."""
     texts = {f"{e.id} ({part})": text for e in examples for part, text in (("prompt", e.prompt), ("target", e.target))}
     problems = audit(lm, texts)
     if problems:
         advice = "Mend or leave out these texts, or choose a model whose tokenizer works on bytes (byt5, gpt2)."
         raise TextError(all_problems(f"{lm.name} cannot carry {len(problems)} text(s):", problems, advice))
-    rows, cut = _fitting(lm, examples, settings)
+
+
+def _fitting(lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> tuple[list[Row], Cuts]:
+    """Rows that fit, at least one, and what was cut."""
+    limits = {"max_prompt_tokens": settings.max_prompt_tokens, "max_target_tokens": settings.max_target_tokens}
+    rows, cut = tokenize(lm, examples, **limits)
     if cut.targets and (settings.long_targets == "raise" or not rows):
         raise TextError(
             f"{cut.targets} of {len(examples)} targets are longer than {settings.max_target_tokens} tokens. "
@@ -177,15 +186,6 @@ def _rows(lm: LanguageModel, examples: Sequence[Example], settings: Settings) ->
     return rows, cut
 
 
-def _fitting(lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> tuple[list[Row], Cuts]:
-    return tokenize(
-        lm,
-        examples,
-        max_prompt_tokens=settings.max_prompt_tokens,
-        max_target_tokens=settings.max_target_tokens,
-    )
-
-
 def _check_choice(dev: Sequence[Example], settings: Settings, dev_score: DevScore | None) -> None:
     lacks = {
         "dev_accuracy": "" if dev_score else "a `dev_score`",
@@ -194,6 +194,11 @@ def _check_choice(dev: Sequence[Example], settings: Settings, dev_score: DevScor
     }[settings.select]
     if lacks:
         raise RunError(f"select: {settings.select} needs {lacks}. Hold some questions out, or set select: last.")
+
+
+def _deciding(settings: Settings) -> dict[str, Any]:
+    """Settings without those that only say how often to be ready for a kill."""
+    return {name: value for name, value in asdict(settings).items() if not name.startswith("checkpoint")}
 
 
 def _claim(folder: Path, arguments: dict[str, Any]) -> None:
