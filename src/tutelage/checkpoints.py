@@ -11,7 +11,16 @@ from tutelage.plugins import resolve
 POCKET = "pocket/"
 """Names that begin so are bundled checkpoints."""
 
-DECIDING = ("*.safetensors", "*.bin", "config.json", "tokenizer.json", "tokenizer_config.json", "spiece.model", "vocab.*", "merges.txt")
+DECIDING = (
+    "*.safetensors",
+    "*.bin",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "spiece.model",
+    "vocab.*",
+    "merges.txt",
+)
 """Files that decide what a checkpoint writes."""
 
 
