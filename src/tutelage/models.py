@@ -159,6 +159,13 @@ def save(lm: LanguageModel, folder: Path) -> None:
             model = copy.deepcopy(model).merge_and_unload()
         model.save_pretrained(folder)
         lm.tokenizer.save_pretrained(folder)
+    open_to_readers(folder)
+
+
+def open_to_readers(folder: Path) -> None:
+    """Give all files the mode of config.json: safetensors writes weights that nobody but their writer may read."""
+    for path in folder.rglob("*.safetensors"):
+        path.chmod((folder / "config.json").stat().st_mode)
 
 
 def fits_vocabulary(a: LanguageModel, b: LanguageModel) -> bool:

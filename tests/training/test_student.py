@@ -83,6 +83,7 @@ def test_only_the_result_stays(start: Path, tmp_path: Path):
     assert names == {"arguments.json", "history.jsonl", "model", "tensorboard", "training.json"}
     assert list((trained.folder / "tensorboard").iterdir())
     assert "training_args.bin" not in {path.name for path in trained.model.iterdir()}
+    assert len({path.stat().st_mode for path in trained.model.iterdir()}) == 1
 
 
 def test_history_has_a_row_an_epoch(start: Path, tmp_path: Path):

@@ -25,7 +25,7 @@ from transformers import TrainingArguments
 
 from tutelage.errors import RunError, TextError, all_problems
 from tutelage.escape import audit
-from tutelage.models import LanguageModel, is_adapted, load, quiet, save
+from tutelage.models import LanguageModel, is_adapted, load, open_to_readers, quiet, save
 from tutelage.runs import read_jsonl, write_json
 from tutelage.training.batching import Cuts, Row, tokenize
 from tutelage.training.epochs import DevLook, DevScore, Epochs
@@ -230,6 +230,7 @@ def _keep_model(lm: LanguageModel, folder: Path, state: Progress) -> None:
         save(lm, best)
     lm.tokenizer.save_pretrained(best)
     (best / "training_args.bin").unlink(missing_ok=True)
+    open_to_readers(best)
     best.rename(kept)
 
 
