@@ -68,7 +68,7 @@ def test_an_unknown_recipe_names_the_nearest():
     """A typo in the first command of the README should cost seconds."""
     with pytest.raises(RecipeError, match="did you mean 'pocket/steps'"):
         find("pocket/step")
-    with pytest.raises(RecipeError, match="no file 'gone.yaml'"):
+    with pytest.raises(RecipeError, match=r"no file 'gone\.yaml'"):
         find("gone.yaml")
 
 

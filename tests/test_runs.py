@@ -130,7 +130,8 @@ def test_a_kill_at_any_moment_leaves_a_stage_absent_or_whole(tmp_path: Path):
         "import sys; from pathlib import Path; from tutelage.runs import Workspace, write_jsonl\n"
         "def make(folder):\n"
         "    for n in range(20): write_jsonl(folder / f'{n}.jsonl', ({'row': i} for i in range(2000)))\n"
-        f"i = 0\nwhile True:\n    i += 1; Workspace(Path({str(tmp_path)!r})).stage('s', {{'i': i}}, make); print(i, flush=True)"
+        f"i, workspace = 0, Workspace(Path({str(tmp_path)!r}))\n"
+        "while True:\n    i += 1; workspace.stage('s', {'i': i}, make); print(i, flush=True)"
     )
     for delay in (0.0, 0.013, 0.04):
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

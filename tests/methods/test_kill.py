@@ -14,7 +14,7 @@ import pytest
 RECIPE = """# A small study of the bundled task.
 task: {name: pocket/steps, limit: 48}
 teacher: {backend: pocket, samples: 2, error_rate: 0.2}
-student: {model: pocket/nano, learning_rate: 1.0e-3, epochs: 3, batch_size: 8, max_prompt_tokens: 96, max_target_tokens: 64}
+student: {model: pocket/nano, learning_rate: 1.0e-3, epochs: 3, batch_size: 8, max_target_tokens: 64}
 arms: [fine-tuning, reasoning-distillation]
 seeds: [1, 2]
 score: {dev_limit: 16, votes: 2}

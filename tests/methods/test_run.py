@@ -38,7 +38,7 @@ def write_recipe(path: Path, rows: Path, model: Path, more: str = "") -> Path:
     path.write_text(f"""# A user's own study.
 task: {{name: pens, train: {rows}, fields: {{question: question, answer: gold, rationale: why}}, answers: number}}
 teacher: {{backend: recorded}}
-student: {{model: {model}, epochs: 2, batch_size: 8, learning_rate: 3.0e-3, max_prompt_tokens: 96, max_target_tokens: 64}}
+student: {{model: {model}, epochs: 2, learning_rate: 3.0e-3, max_prompt_tokens: 96, max_target_tokens: 64}}
 arms: [fine-tuning, reasoning-distillation]
 seeds: [1, 2]
 compute: {{jobs: 1, device: cpu}}
