@@ -49,13 +49,15 @@ class Plan:
     steps: int
     batch: int
     learning_rate: float
+    scaled: bool = False
+    """Whether each weight's rate follows its size at the start; see `groups`."""
     warm_up: int = 300
 
 
 PLANS = {
     "nano": Plan(steps=14_000, batch=32, learning_rate=3e-3),
-    "mini": Plan(steps=9_000, batch=32, learning_rate=2e-3),
-    "causal-nano": Plan(steps=8_000, batch=32, learning_rate=3e-3),
+    "mini": Plan(steps=8_000, batch=32, learning_rate=2.5e-3, scaled=True),
+    "causal-nano": Plan(steps=5_000, batch=32, learning_rate=3e-3, scaled=True),
 }
 
 
@@ -123,6 +125,18 @@ def rate(step: int, plan: Plan) -> float:
     return plan.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
+def groups(model: PreTrainedModel, *, scaled: bool) -> list[dict[str, Any]]:
+    """What the optimizer moves: everything at one rate, or each weight at 0.3 to 10 times it, by its size at the start.
+
+    Adam moves every weight by about the learning rate, but T5 starts its embeddings ten times larger than the rest, so
+    at one rate for all they move little at first (docs/decisions/0006). Adafactor's relative steps do the same.
+    """
+    if not scaled:
+        return [{"params": list(model.parameters()), "scale": 1.0, "weight_decay": 0.01}]
+    sizes = [(weight, float(weight.detach().pow(2).mean().sqrt())) for weight in model.parameters()]
+    return [{"params": [w], "scale": min(max(size / 0.1, 0.3), 10.0), "weight_decay": 0.0} for w, size in sizes]
+
+
 def pretrain(name: str, out: Path, *, plan: Plan, seed: int = SEED) -> Path:
     """Train one checkpoint, check its skills, save both into `out/name` and give back that folder."""
     import torch
@@ -134,14 +148,14 @@ def pretrain(name: str, out: Path, *, plan: Plan, seed: int = SEED) -> Path:
     model: Any = make_model(name, tokenizer)
     model.to(device)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        groups(model, scaled=plan.scaled), lr=plan.learning_rate, betas=(0.9, 0.98), fused=True
     )
     stream = batches(tokenizer, plan, seed=seed, causal=causal)
     start, tokens = time.monotonic(), 0
     for step in range(plan.steps):
         batch = {key: value.to(device) for key, value in next(stream).items()}
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, plan)
+            group["lr"] = rate(step, plan) * group["scale"]
         loss = model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

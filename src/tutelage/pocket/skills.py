@@ -154,16 +154,16 @@ def add(rng: Random) -> Pair:
 
 def letter(rng: Random) -> Pair:
     """Say which option has a given text, or which text an option has."""
-    count = rng.randint(2, 5)
+    count = rng.choice((2, 2, 2, 3, 4, 5))
     texts = [" ".join([*salad(rng, 0, 1), name, *salad(rng, 0, 1)]) for name in rng.sample(NAMES, k=count)]
     if rng.random() < 0.3:
         texts = rng.sample(COMMON, k=count)
     elif rng.random() < 0.3:
         texts = [str(n) for n in rng.sample(range(TOP + 1), k=count)]
     at = rng.randrange(count)
-    style = rng.choice(("({}) {}", "({}) {},", "{}) {}", "{}. {}"))
+    style = rng.choice(("({}) {}", "({}) {},", "({}) {},", "{}. {}"))
     listed = " ".join(style.format(mark, text) for mark, text in zip(LETTERS, texts, strict=False))
-    if rng.random() < 0.8:
+    if rng.random() < 0.9:
         return Pair(f"{listed} | mark by {texts[at]}", f"{texts[at]} ({LETTERS[at]}) {LETTERS[at]}")
     return Pair(f"{listed} | under {LETTERS[at]}", texts[at])
 
@@ -196,7 +196,7 @@ SKILLS: dict[str, tuple[float, Skill]] = {
     "gather": (0.8, gather),
     "order": (1.0, order),
     "add": (4.0, add),
-    "letter": (1.0, letter),
+    "letter": (1.2, letter),
     "swap": (0.3, swap),
     "spell": (0.2, spell),
 }
