@@ -72,8 +72,8 @@ def run(
 
 
 def jobs_of(recipe: Recipe) -> list[Job]:
-    """Every arm with every seed; seeds outermost, so that a first comparison is there early."""
-    return [Job(arm, seed) for seed in recipe.seeds for arm in recipe.arms]
+    """Every arm with every seed; the seeds of an arm take equally long, so they stand together and end together."""
+    return [Job(arm, seed) for arm in recipe.arms for seed in recipe.seeds]
 
 
 def do(recipe: Recipe, task: Task, workspace: Workspace, job: Job, watch: Watch | None = None) -> Outcome:
