@@ -45,7 +45,7 @@ def test_a_checkpoint_loads_as_an_ordinary_folder(name):
     assert all(weight.dtype == torch.float32 for weight in model.parameters())
     assert sum(weight.numel() for weight in model.parameters()) < LARGEST[name]
     assert model.config.vocab_size == len(tokenizer)
-    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    assert model.get_input_embeddings().weight is model.lm_head.weight
     assert (tokenizer("Torvel")["input_ids"][-1] == tokenizer.eos_token_id) != name.startswith("causal")
 
 
@@ -62,9 +62,7 @@ def test_a_checkpoint_reports_its_skills_and_no_task(name):
 def test_a_checkpoint_was_made_by_the_plan_in_the_code(name):
     """Weights that the command cannot make again are weights nobody can check."""
     report = json.loads((checkpoint_path(name) / "skills.json").read_text())
-    plan = asdict(PLANS[name])
-    assert {key: report[key] for key in ("steps", "batch", "learning_rate")}.items() <= plan.items()
-    assert {key: report.get(key, value) for key, value in plan.items()} == plan
+    assert asdict(PLANS[name]).items() <= report.items()
 
 
 def test_the_checkpoints_fit_the_package():

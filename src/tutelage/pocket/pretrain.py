@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -52,11 +52,13 @@ class Plan:
     scaled: bool = False
     """Whether each weight's rate follows its size at the start; see `groups`."""
     warm_up: int = 300
+    more_sums: int = 0
+    """Steps of a second course in which every other draw is a sum: what a mentor with few rationales lacks most."""
 
 
 PLANS = {
-    "nano": Plan(steps=14_000, batch=32, learning_rate=3e-3),
-    "mini": Plan(steps=8_000, batch=32, learning_rate=2.5e-3, scaled=True),
+    "nano": Plan(steps=14_000, batch=32, learning_rate=3e-3, scaled=True),
+    "mini": Plan(steps=8_000, batch=32, learning_rate=2.5e-3, scaled=True, more_sums=1_200),
     "causal-nano": Plan(steps=5_000, batch=32, learning_rate=3e-3, scaled=True),
 }
 
@@ -82,11 +84,15 @@ def make_model(name: str, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel
     return T5ForConditionalGeneration(config)
 
 
-def batches(tokenizer: PreTrainedTokenizerBase, plan: Plan, *, seed: int, causal: bool) -> Iterator[dict[str, Tensor]]:
-    """Endless batches of skills; each holds texts of like length."""
+def batches(
+    tokenizer: PreTrainedTokenizerBase, plan: Plan, *, seed: int, causal: bool, sums: float = 0.0
+) -> Iterator[dict[str, Tensor]]:
+    """Endless batches of skills, a share of `sums` drawn from sums alone; each holds texts of like length."""
     rng = Random(seed)
     while True:
-        pairs = [skills.draw(rng) for _ in range(POOL * plan.batch)]
+        pairs = [
+            skills.add(rng) if sums and rng.random() < sums else skills.draw(rng) for _ in range(POOL * plan.batch)
+        ]
         rows = encode(tokenizer, pairs)
         rows.sort(key=lambda row: (len(row[1]) // 6, len(row[0])))
         cut = [rows[at : at + plan.batch] for at in range(0, len(rows), plan.batch)]
@@ -142,18 +148,36 @@ def pretrain(name: str, out: Path, *, plan: Plan, seed: int = SEED) -> Path:
     import torch
 
     torch.manual_seed(seed)
-    causal = name.startswith("causal")
-    tokenizer = fast(ends=not causal)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = fast(ends=not name.startswith("causal"))
     model: Any = make_model(name, tokenizer)
-    model.to(device)
-    optimizer = torch.optim.AdamW(
-        groups(model, scaled=plan.scaled), lr=plan.learning_rate, betas=(0.9, 0.98), fused=True
-    )
-    stream = batches(tokenizer, plan, seed=seed, causal=causal)
-    start, tokens = time.monotonic(), 0
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    start = time.monotonic()
+    tokens = take_course(name, model, tokenizer, plan, seed=seed)
+    if plan.more_sums:
+        tokens += take_course(name, model, tokenizer, replace(plan, steps=plan.more_sums), seed=seed + 1, sums=0.5)
+    report = {
+        "parameters": sum(p.numel() for p in model.parameters()), **asdict(plan), "seed": seed, "tokens": tokens,
+        "seconds": round(time.monotonic() - start), "device": model.device.type, "draws": CHECKED,
+        "skills": check_skills(model, tokenizer, CHECKED), "zero_shot": check_tasks(model, tokenizer),
+    }  # fmt: skip
+    print(json.dumps(report), flush=True)
+    save(model, tokenizer, out / name, report)
+    return out / name
+
+
+def take_course(
+    name: str, model: Any, tokenizer: PreTrainedTokenizerBase, plan: Plan, *, seed: int, sums: float = 0.0
+) -> int:
+    """Train for `plan.steps` with a schedule and draws of its own; gives back how many tokens were seen."""
+    import torch
+
+    causal = not model.config.is_encoder_decoder
+    moved = groups(model, scaled=plan.scaled)
+    optimizer = torch.optim.AdamW(moved, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
+    stream = batches(tokenizer, plan, seed=seed, causal=causal, sums=sums)
+    tokens = 0
     for step in range(plan.steps):
-        batch = {key: value.to(device) for key, value in next(stream).items()}
+        batch = {key: value.to(model.device) for key, value in next(stream).items()}
         for group in optimizer.param_groups:
             group["lr"] = rate(step, plan) * group["scale"]
         loss = model(**batch).loss
@@ -163,20 +187,8 @@ def pretrain(name: str, out: Path, *, plan: Plan, seed: int = SEED) -> Path:
         optimizer.zero_grad()
         tokens += int(batch["attention_mask"].sum()) + (0 if causal else int((batch["labels"] >= 0).sum()))
         if step % 500 == 0:
-            print(f"{name} step {step} loss {loss.item():.3f} {time.monotonic() - start:.0f}s", flush=True)
-        if step and step % 2000 == 0:
-            print(f"{name} step {step} {check_skills(model, tokenizer, 64)}", flush=True)
-            save(model, tokenizer, out / name, {"steps": step, "of": plan.steps})
-    seconds = time.monotonic() - start
-    report = {
-        "parameters": sum(p.numel() for p in model.parameters()), "steps": plan.steps, "batch": plan.batch,
-        "learning_rate": plan.learning_rate, "seed": seed, "tokens": tokens, "seconds": round(seconds),
-        "device": device, "draws": CHECKED,
-        "skills": check_skills(model, tokenizer, CHECKED), "zero_shot": check_tasks(model, tokenizer),
-    }  # fmt: skip
-    print(json.dumps(report), flush=True)
-    save(model, tokenizer, out / name, report)
-    return out / name
+            print(f"{name} step {step} of {plan.steps} loss {loss.item():.3f}", flush=True)
+    return tokens
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, report: dict[str, Any]) -> None:
