@@ -57,7 +57,7 @@ class Plan:
 
 
 PLANS = {
-    "nano": Plan(steps=14_000, batch=32, learning_rate=3e-3, scaled=True),
+    "nano": Plan(steps=14_000, batch=32, learning_rate=3e-3),
     "mini": Plan(steps=8_000, batch=32, learning_rate=2.5e-3, scaled=True, more_sums=1_200),
     "causal-nano": Plan(steps=5_000, batch=32, learning_rate=3e-3, scaled=True),
 }
