@@ -52,8 +52,12 @@ def run(
     runner.check_folder(folder)
     show_problems(checks.problems(parsed), recipe)
     command = "tutelage run " + " ".join(shlex.quote(word) for word in (recipe, *(overrides or ())))
-    with watching(runner.jobs_of(parsed), quiet=quiet) as watch:
-        runner.run(parsed, text, folder, name=recipe, command=command, watch=watch)
+    try:
+        with watching(runner.jobs_of(parsed), quiet=quiet) as watch:
+            runner.run(parsed, text, folder, name=recipe, command=command, watch=watch)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
     report = write_report(folder)
     print_table(report)
     typer.echo(f"report    {folder / 'report.html'}")
@@ -160,14 +164,11 @@ def _options(
 
 
 def main() -> NoReturn:
-    """Entry point: a user's mistake is a message and exit code 2, Ctrl-C is 130, a fault of ours a traceback."""
+    """Entry point: a user's mistake is a message and exit code 2, a fault of ours a traceback."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         app()
     except TutelageError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here", err=True)
-        sys.exit(130)
     sys.exit(0)

@@ -37,7 +37,7 @@ def command(recipe: Path, out: Path) -> list[str]:
 
 def start(recipe: Path, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(recipe, out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ}
+        command(recipe, out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
 
 
@@ -93,7 +93,7 @@ def test_ctrl_c_ends_quickly_and_says_how_to_go_on(tmp_path: Path):
     recipe.write_text(RECIPE)
     process = start(recipe, tmp_path / "run")
     assert wait_for(MOMENTS["while a student trains"], tmp_path / "run", process)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "the same command goes on from here" in output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -180,6 +181,7 @@ class _Worker:
 
 
 def _start_worker(recipe: Recipe, folder: Path, events: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
     _leave_with_parent()
     _prepare_process(recipe.compute.threads)
     _Worker.recipe, _Worker.folder = recipe, folder
