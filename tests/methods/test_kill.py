@@ -37,7 +37,12 @@ def command(recipe: Path, out: Path) -> list[str]:
 
 def start(recipe: Path, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(recipe, out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command(recipe, out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
     )
 
 
