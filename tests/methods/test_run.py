@@ -70,6 +70,7 @@ def test_a_users_csv_becomes_a_report_with_both_arms(finished: tuple[Path, Path]
         assert 0 <= arm["low"] <= arm["accuracy"] <= arm["high"] <= 1
     (comparison,) = report["comparisons"]
     assert {comparison["a"], comparison["b"]} == {"fine-tuning", "reasoning-distillation"}
+    assert report["name"] == "own"  # the recipe's name, not the path it lies at
     assert (finished[1] / "report.html").stat().st_size > 10_000
     assert "reasoning-distillation" in (finished[1] / "report.md").read_text().lower().replace(" ", "-")
 
@@ -205,3 +206,22 @@ def test_grade_prints_accuracy_interval_and_unread(tmp_path: Path):
     found = json.loads(tutelage("grade", "--task", "svamp", file, "--json").stdout)
     assert (found["n"], found["correct"], found["unread"]) == (4, 2, 1)
     assert found["verdicts"] == {"a": "correct", "b": "unread", "c": "correct", "d": "wrong"}
+
+
+def test_a_teacher_file_of_another_task_is_told_with_what_became_of_its_rows(
+    tmp_path: Path, finished: tuple[Path, Path]
+):
+    """Otherwise the user looks for the fault in the training settings."""
+    (tmp_path / "other.jsonl").write_text(json.dumps({"question": "Who?", "rationale": "It was me."}) + "\n")
+    failed = tutelage("run", finished[0], f"teacher.path={tmp_path / 'other.jsonl'}", "--out", tmp_path / "run")
+    assert failed.returncode == 2
+    assert "no rationale was kept" in failed.stderr
+    assert "other.jsonl: 1 texts of no question asked for left out" in failed.stderr
+
+
+def test_cut_prompts_stand_in_the_report(tmp_path: Path, finished: tuple[Path, Path]):
+    """A student that read half of every question explains a bad score; silence would blame the method."""
+    words = ("seeds=[1]", "student.epochs=1", "arms=[fine-tuning]", "student.max_prompt_tokens=5")
+    done = tutelage("run", finished[0], *words, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "43 training prompts were cut" in (tmp_path / "run" / "report.md").read_text()

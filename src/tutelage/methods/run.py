@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -242,8 +242,8 @@ def results(
     stages = {s.folder: s for job, _ in outcomes for s in plan(recipe, task, folder, job).values()}
     finished = datetime.now(UTC)
     return {
-        "name": name,
-        "title": recipe.title or name,
+        "name": (called := Path(name).stem if Path(name).suffix in (".yaml", ".yml") else name),
+        "title": recipe.title or called,
         "task": {
             "name": task.name,
             "answer_type": task.answer_type.name,
@@ -269,7 +269,7 @@ def results(
         "finished": finished.isoformat(timespec="seconds"),
         "machine": _machine(recipe),
         "baseline": "fine-tuning" if any(job.arm.name == "fine-tuning" for job, _ in outcomes) else None,
-        "warnings": [],
+        "warnings": list(_warnings(outcomes)),
     }
 
 
@@ -284,6 +284,21 @@ def _arm(folder: Path, job: Job, found: Outcome) -> dict[str, Json]:
         "training": training,
         "seconds": {"train": found.student.seconds, "score": found.score.seconds},
     }
+
+
+def _warnings(outcomes: Sequence[tuple[Job, Outcome]]) -> Iterator[str]:
+    """What training left out, once for each arm: the seeds of an arm read the same examples."""
+    told: set[str] = set()
+    for job, found in outcomes:
+        if job.arm.name in told:
+            continue
+        told.add(job.arm.name)
+        cut = read_json(found.student.folder / "training.json")["cut"]
+        title = TITLES.get(job.arm.name, job.arm.name)
+        if cut["prompts"]:
+            yield f"{title}: {cut['prompts']} training prompts were cut at student.max_prompt_tokens."
+        if cut["targets"]:
+            yield f"{title}: {cut['targets']} examples were left out, longer than student.max_target_tokens."
 
 
 def _teacher(recipe: Recipe, stages: list[Stage]) -> Json:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tutelage import checkpoints
-from tutelage.errors import RecipeError
+from tutelage.errors import RecipeError, all_problems
 from tutelage.formats import Format, get_format
 from tutelage.methods.sources import annotate, source_of
 from tutelage.rationales.keep import keep
@@ -85,6 +85,10 @@ class Study:
             written = annotate(teacher, self.recipe.task, tuple(questions.values()))
             judged = [graded(r, questions[r.question_id], self.task.answer_type) for r in written.rationales]
             kept = keep(judged, per_question=teacher.keep, questions=questions)
+            if not kept.rationales:
+                counts = [f"{count} {reason}" for reason, count in kept.counts.items()]
+                advice = "Is it the file of this task, and are its answers read as `task.answers` says?"
+                raise RecipeError(all_problems("teacher: no rationale was kept:", [*counts, *written.notes], advice))
             write_jsonl(folder / "rationales.jsonl", (to_json(r) for r in judged))
             write_jsonl(folder / "kept.jsonl", (to_json(r) for r in kept.rationales))
             write_json(
