@@ -111,3 +111,10 @@ def test_every_built_in_recipe_is_valid_and_says_what_it_is(name: str):
     recipe, text = load(name)
     assert recipe.arms
     assert text.startswith("# ")
+
+
+@pytest.mark.parametrize("key", ["task.limit", "seeds", "compute.threads"])
+def test_an_arm_may_not_change_what_all_arms_share(key: str):
+    """The questions are loaded once for all arms; a changed limit would be ignored and reported as a finding."""
+    with pytest.raises(RecipeError, match="the same for all arms"):
+        parse({**MINIMAL, "arms": [{"method": "fine-tuning", "set": {key: 5}}]}, where="r")

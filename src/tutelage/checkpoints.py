@@ -17,7 +17,9 @@ DECIDING = (
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
-    "spiece.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
     "vocab.*",
     "merges.txt",
 )
@@ -54,7 +56,9 @@ def fingerprint(name: str) -> str:
 def digest(folder: Path) -> str:
     """SHA-256 over names and contents of the files that decide what a checkpoint writes."""
     found = hashlib.sha256()
-    for path in sorted({path for pattern in DECIDING for path in folder.glob(pattern)}):
+    for path in sorted(
+        {path for pattern in DECIDING for path in folder.glob(pattern) if path.name != "training_args.bin"}
+    ):
         found.update(path.name.encode())
         with path.open("rb") as file:
             found.update(hashlib.file_digest(file, "sha256").digest())

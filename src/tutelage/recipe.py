@@ -31,7 +31,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A part of a recipe: unknown keys are refused, values are checked and frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class FieldMap(Section):
@@ -82,7 +82,7 @@ class TeacherSection(Section):
     error_rate: Share = 0.0
     """Chance that the pocket teacher goes wrong in a step."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the training questions that the teacher is asked; chosen by the hash of their ids."""
+    """Share of the train and dev questions that the teacher is asked; chosen by the hash of their ids."""
     seed: int = 0
 
 
@@ -162,7 +162,7 @@ class Arm(Section):
     name: str = ""
     """How the row is called; the method's name where there is only one arm of it."""
     set: dict[str, Any] = Field(default_factory=dict)
-    """Dotted keys changed for this arm alone, e.g. {student.epochs: 4}."""
+    """Dotted keys changed for this arm alone, e.g. {student.epochs: 4}: of teacher, student, score, and the format."""
 
     @model_validator(mode="before")
     @classmethod
@@ -173,6 +173,16 @@ class Arm(Section):
             raw = cast("dict[str, Any]", value)
             return {"name": raw.get("method", ""), **raw}
         return value
+
+    @field_validator("set")
+    @classmethod
+    def _of_the_arm(cls, changes: dict[str, Any]) -> dict[str, Any]:
+        shared = [key for key in changes if key.partition(".")[0] not in ("teacher", "student", "format", "score")]
+        if shared:
+            raise ValueError(
+                f"{shared[0]!r} is the same for all arms of a study; an arm sets teacher, student, format, score"
+            )
+        return changes
 
 
 class Recipe(Section):
@@ -185,7 +195,7 @@ class Recipe(Section):
     """How prompts and targets are written: arrow, therefore, answer-line, or "package.module:FORMAT"."""
     student: StudentSection
     arms: Annotated[list[Arm], Field(min_length=1)]
-    seeds: Annotated[list[int], Field(min_length=1)] = [1]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [1]
     score: ScoreSection = ScoreSection()
     compute: ComputeSection = ComputeSection()
 
@@ -215,11 +225,11 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Recipe, str]
     Raises RecipeError that tells every problem at once.
     """
     path = find(name_or_path)
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         raw: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{name_or_path}: not YAML. {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{name_or_path}: not YAML in UTF-8. {error}") from error
     if not isinstance(raw, dict):
         raise RecipeError(
             f"{name_or_path}: a recipe is a mapping of sections such as `task:`; got {type(raw).__name__}"
@@ -275,7 +285,10 @@ def _override(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
         raise RecipeError(f"override {text!r}: expected KEY=VALUE, e.g. student.learning_rate=3e-4")
-    return key.strip(), _number_or(yaml.safe_load(value))
+    try:
+        return key.strip(), _number_or(yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise RecipeError(f"override {text!r}: the value is not YAML. Quote it, e.g. 'title=\"a: b\"'") from None
 
 
 def _number_or(value: Any) -> Any:

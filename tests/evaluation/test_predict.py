@@ -153,3 +153,17 @@ def test_progress_is_told_after_each_chunk():
     heard: list[tuple[int, int]] = []
     predict(Student(), QUESTIONS, ARROW, judge, source="s", on_done=lambda done, all_: heard.append((done, all_)))
     assert heard == [(3, 10), (6, 10), (9, 10), (10, 10)]
+
+
+def test_a_text_cut_before_its_marker_is_unread():
+    """Half of "14 + 6 = 20" ends on 2; reading it would be guessing, and sometimes right by luck."""
+    from tutelage.evaluation.predict import _concluded
+    from tutelage.generation.generator import Written
+    from tutelage.tasks.grading import Judgement
+
+    found = Judgement("14 + 6 = 2", "2", Verdict.CORRECT, "fallback")
+    cut, whole = Written("14 + 6 = 2", 9, finished=False), Written("14 + 6 = 2", 9, finished=True)
+    assert _concluded(found, cut) == Judgement("14 + 6 = 2", None, Verdict.UNREAD, "nowhere")
+    assert _concluded(found, whole) == found
+    marked = found._replace(read="marker")
+    assert _concluded(marked, cut) == marked

@@ -122,7 +122,8 @@ def test_an_unknown_id_gives_way_to_the_text(tmp_path: Path):
 
 def test_the_users_own_columns(tmp_path: Path):
     rows = [
-        {"nr": "train-7", "q": "changed since", "why": "12 + 5", "gold": "17"},
+        {"nr": "train-7", "q": STEM, "why": "12 + 5", "gold": "17"},
+        {"nr": "train-7", "q": "How many moons has Mars?", "why": "Mars has 2 moons."},
         {"nr": None, "q": STEM, "why": ["a", "b"]},
         {"nr": None, "q": STEM, "why": "12 + 5 = <<12+5=17>>17\n#### 17"},
     ]
@@ -134,6 +135,7 @@ def test_the_users_own_columns(tmp_path: Path):
         ("b", None, Verdict.CORRECT),
         ("12 + 5 = <<12+5=17>>17", " 17", None),
     ]
+    assert recorded.counts["whose id and question disagree"] == 1  # ids start again in every file
 
 
 def test_every_bad_row_is_told_and_nothing_is_loaded(tmp_path: Path):

@@ -225,3 +225,36 @@ def test_cut_prompts_stand_in_the_report(tmp_path: Path, finished: tuple[Path, P
     done = tutelage("run", finished[0], *words, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "43 training prompts were cut" in (tmp_path / "run" / "report.md").read_text()
+
+
+def test_another_rationale_column_is_another_teacher(tmp_path: Path, finished: tuple[Path, Path]):
+    """A finished run that keeps students taught from the old column would answer another question than asked."""
+    rows = tmp_path / "rows.csv"
+    lines = write_csv(rows).read_text().splitlines()
+    rows.write_text("\n".join([lines[0] + ",because", *(line + ",So." for line in lines[1:])]) + "\n")
+    recipe = write_recipe(tmp_path / "own.yaml", rows, Path("gpt2"))
+    plans = [
+        tutelage("check", recipe, f"task.fields.rationale={name}", COLUMNS="200").stdout for name in ("why", "because")
+    ]
+    first, second = ({word for word in plan.split() if word.startswith("rationales-")} for plan in plans)
+    assert first
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    "words", ["task.test=t.csv", "task.answers=letter", "seeds=[-1]", "student.learning_rate=inf", "title=[a"]
+)
+def test_settings_that_would_be_ignored_or_crash_are_refused(words: str):
+    """A key that does nothing is believed; a traceback is not understood."""
+    failed = tutelage("check", "pocket/steps", words)
+    assert failed.returncode == 2
+    assert "Traceback" not in failed.stderr
+
+
+def test_grade_refuses_an_id_that_stands_twice(tmp_path: Path):
+    """Five samples a question are not five questions; the interval would be far too narrow."""
+    row = json.dumps({"id": "1", "text": "--> 5", "answer": "5"}) + "\n"
+    (tmp_path / "g.jsonl").write_text(row * 2)
+    failed = tutelage("grade", "--task", "number", tmp_path / "g.jsonl")
+    assert failed.returncode == 2
+    assert "g.jsonl:2: id '1' stands twice" in failed.stderr

@@ -111,12 +111,10 @@ def test_a_file_of_texts_is_graded_with_its_own_gold_answers(tmp_path: Path):
 
 
 def test_a_file_of_texts_is_graded_against_known_questions(tmp_path: Path):
-    path = written(
-        tmp_path / "texts.jsonl",
-        {"id": "q-2", "text": "--> blue ball"},
-        {"id": "q-2", "text": "--> B", "answer": "(C)"},
-    )
-    assert [row.judgement.answer for row in grade_file(path, LETTER, ARROW, questions=[BALLS]).rows] == ["C", "B"]
+    rows = {"id": "q-2", "text": "--> blue ball"}, {"id": "q-2", "text": "--> B", "answer": "(C)"}
+    paths = [written(tmp_path / f"{number}.jsonl", row) for number, row in enumerate(rows)]
+    grades = [grade_file(path, LETTER, ARROW, questions=[BALLS]) for path in paths]
+    assert [row.judgement.answer for grade in grades for row in grade.rows] == ["C", "B"]
 
 
 def test_every_bad_row_of_a_file_of_texts_is_told(tmp_path: Path):

@@ -89,10 +89,17 @@ def majority(rationales: Sequence[Rationale]) -> Vote:
     return Vote(answer, verdict or Verdict.UNREAD)
 
 
+def _concluded(judgement: Judgement, written: Written) -> Judgement:
+    """Leave a text unread that was cut before its marker: what happens to stand last in it is no conclusion."""
+    if written.finished or judgement.read != "fallback":
+        return judgement
+    return judgement._replace(answer=None, verdict=Verdict.UNREAD, read="nowhere")
+
+
 def _prediction(
     question: Question, texts: Sequence[Written], judge: Judge, source: str, passage_ids: tuple[str, ...]
 ) -> Prediction:
-    judged = [judge(question, written.text) for written in texts]
+    judged = [_concluded(judge(question, written.text), written) for written in texts]
     rationales = tuple(
         Rationale(
             question_id=question.id,

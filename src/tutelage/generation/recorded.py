@@ -46,7 +46,8 @@ class Recorded(NamedTuple):
     rationales: tuple[Rationale, ...]
     """Not yet judged, in the order of the file; samples of a question are numbered from 0."""
     counts: Mapping[str, int]
-    """Texts by what became of them: taken, over the limit, empty, of no question asked for, of an ambiguous one."""
+    """Texts by what became of them: taken, over the limit, empty, of no question asked for, of an
+    ambiguous one, or with an id and a question that disagree."""
     notes: tuple[str, ...]
     """The same as sentences, and what the file says of its answers."""
 
@@ -127,13 +128,14 @@ class _Index:
 
     def find(self, keys: Sequence[tuple[str, str]]) -> Question | str:
         """The question, or why there is none."""
-        for key in keys:
-            found = self._by.get(key, [])
-            if len(found) == 1:
-                return found[0]
-            if found:
-                return "of an ambiguous question"
-        return "of no question asked for"
+        named = [self._by.get(key, []) for key in keys]
+        first = next((found for found in named if found), [])
+        if not first:
+            return "of no question asked for"
+        if len(first) > 1:
+            return "of an ambiguous question"
+        told = [found for (kind, _), found in zip(keys, named, strict=True) if found or kind == "text"]
+        return first[0] if all(first[0] in found for found in told) else "whose id and question disagree"
 
 
 def _read(row: Row, columns: Columns | None, problems: list[str]) -> _Written | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tutelage.errors import ModelError
 from tutelage.formats import get_format
+from tutelage.plugins import resolve
 from tutelage.runs import read_json
 from tutelage.tasks.answers import ANSWER_TYPES
 from tutelage.tasks.grading import Judgement, judge
@@ -28,10 +29,10 @@ def ask(student: Path, text: str, choices: Sequence[str] = ()) -> Judgement:
             f"{student} holds no student (no {CARD}). Name a folder such as runs/<run>/students/<arm>-seed1."
         )
     card = read_json(student / CARD)
-    fmt, answers = get_format(card["format"]), ANSWER_TYPES[card["answers"]]
+    fmt, answers = get_format(card["format"]), resolve(card["answers"], ANSWER_TYPES, "answer type")
     question = Question(question_id(card["task"], text, tuple(choices)), card["task"], "test", text, tuple(choices), "")
     generator = LocalGenerator(
-        models.load(str(student)),
+        models.load(str(student.resolve())),
         max_new_tokens=card["max_target_tokens"],
         max_prompt_tokens=card["max_prompt_tokens"],
     )

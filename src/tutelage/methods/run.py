@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -151,6 +152,11 @@ def _work_side_by_side(recipe: Recipe, folder: Path, jobs: Sequence[Job], count:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
                 future.result()
+    except BrokenProcessPool:
+        raise RunError(
+            "a worker was killed or could not start, often for lack of memory. Try compute.jobs=1 or a smaller batch; "
+            'the same command goes on from here. (A script needs `if __name__ == "__main__":` around its run.)'
+        ) from None
     except BaseException:
         _end(pool)
         raise

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tutelage.errors import RecipeError
+from tutelage.errors import RecipeError, TaskError
 from tutelage.generation.recorded import Columns, read_recorded
 from tutelage.plugins import resolve
 from tutelage.recipe import TaskSection, TeacherSection
@@ -34,6 +34,7 @@ Teacher = Callable[[TeacherSection, TaskSection, Sequence[Question]], Taught]
 
 def load_task(section: TaskSection) -> Task:
     """The task a recipe names. Raises TaskError with every bad row."""
+    _refuse_ignored(section)
     own = {"train": section.train, "test": section.test, "answers": section.answers} if section.train else {}
     return tasks.load_task(
         section.name,
@@ -44,6 +45,17 @@ def load_task(section: TaskSection) -> Task:
         limit=section.limit,
         **own,
     )
+
+
+def _refuse_ignored(section: TaskSection) -> None:
+    """Raise TaskError for keys that would change nothing: they speak of a file of the user's own, or of the papers'."""
+    own = [key for key in ("test", "answers", "fields") if getattr(section, key) is not None]
+    if own and not section.train:
+        raise TaskError(
+            f"{', '.join(own)} without `train:`. Name the file of your own questions, or leave the rest out."
+        )
+    if section.data and section.train:
+        raise TaskError("`data:` beside `train:`. One is the folder of a built-in task, the other your own file.")
 
 
 def annotate(section: TeacherSection, task: TaskSection, questions: Sequence[Question]) -> Taught:
@@ -72,7 +84,9 @@ def source_of(section: TeacherSection, task: TaskSection) -> Json:
     if section.backend != "recorded":
         return None
     with recorded_path(section, task).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    columns = _columns(section, task)
+    return {"content": content, "columns": [columns.question, columns.rationale, columns.id] if columns else None}
 
 
 def recorded_path(section: TeacherSection, task: TaskSection) -> Path:
@@ -88,7 +102,12 @@ def recorded_path(section: TeacherSection, task: TaskSection) -> Path:
     if task.train is not None:
         if task.fields is None or task.fields.rationale is None:
             raise RecipeError("teacher: name a file as `path:`, or a column of your rows as `task.fields.rationale`")
-        return Path(task.train).expanduser()
+        path = Path(task.train).expanduser()
+        if not path.is_file():
+            raise RecipeError(
+                "task.fields.rationale is read from a file; save the hub data set as JSONL or Parquet first"
+            )
+        return path
     return find_file(task.data, recorded_paths(task.name))
 
 

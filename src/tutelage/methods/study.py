@@ -55,7 +55,7 @@ class Study:
         inputs: dict[str, Json] = {
             "task": self.task.name,
             "answers": self.task.answer_type.name,
-            "rows": fingerprint({"rows": rows}),
+            "rows": fingerprint({"rows": [_content(q) for split in self.task.questions.values() for q in split]}),
         }
         return self.workspace.stage(
             "questions",
@@ -205,7 +205,7 @@ class Study:
         def make(folder: Path) -> None:
             from tutelage import models
 
-            model = models.load(str(student.folder / "model"), device=_device(self.recipe.compute.device))
+            model = models.load(str((student.folder / "model").resolve()), device=_device(self.recipe.compute.device))
             predictions = self._predict(
                 model,
                 self.of("test"),
@@ -257,6 +257,12 @@ class Study:
             source=source,
             partial=partial,
         )
+
+
+def _content(question: Question) -> Json:
+    """A question without the place it was read from: a file may be moved."""
+    row = to_json(question)
+    return {**row, "meta": {key: value for key, value in row["meta"].items() if key != "where"}}
 
 
 def _device(chosen: str) -> str:

@@ -111,11 +111,16 @@ def grade_file(
     known = {key: q for q in questions for key in (q.id, q.meta.get("source_id")) if key is not None}
     problems: list[str] = []
     graded_rows: list[Graded] = []
+    seen: set[str] = set()
     for row in read_rows(path, problems):
         id, text = row.values.get("id"), row.values.get("text")
         if not isinstance(id, str | int) or not isinstance(text, str):
             problems.append(f"{row.where}: expected an `id` and a `text`; the row has {', '.join(row.values)}")
             continue
+        if str(id) in seen:
+            problems.append(f"{row.where}: id {id!r} stands twice; one text a question, or n would count it twice")
+            continue
+        seen.add(str(id))
         question = _question_of(row, str(id), known.get(str(id)), answer_type, problems)
         if question is not None:
             graded_rows.append(Graded(str(id), question.answer, judge(question, answer_type, fmt, text, strict=strict)))

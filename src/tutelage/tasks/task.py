@@ -142,7 +142,10 @@ def _hold_out(shipped: dict[Split, dict[str, Question]], split: Split, fraction:
 
 
 def _by_hash(ids: Iterable[str], purpose: str) -> list[str]:
-    """Ids in an order that depends on nothing but themselves: adding a row moves no other row to another split."""
+    """Ids in an order that depends on nothing but themselves, so not on that of the file.
+
+    A new row can push another one over the border: splits of two versions of a file may differ by single rows.
+    """
     return sorted(ids, key=lambda id: hashlib.sha256(f"{purpose}:{id}".encode()).hexdigest())
 
 

@@ -51,8 +51,8 @@ def tokenize(
 ) -> tuple[list[Row], Cuts]:
     """Rows of token ids, and how many texts did not fit.
 
-    A causal model has one window for both: a target that leaves less than half of `max_prompt_tokens`, or nothing, for
-    its prompt counts as too long.
+    A causal model has one window for both, so a long target leaves less room for its prompt; one that leaves none
+    counts as too long.
     """
     rows: list[Row] = []
     cut_prompts = 0
