@@ -12,6 +12,7 @@ import torch
 from tutelage.models import LanguageModel, load, quiet
 from tutelage.training.batching import Collator, Row
 from tutelage.training.losses import cross_entropy
+from tutelage.training.objective import FromTargets
 from tutelage.training.settings import Settings
 from tutelage.training.student import _arguments
 from tutelage.training.trainer import DistillationTrainer
@@ -53,7 +54,8 @@ def settings(**changes: Any) -> Settings:
 
 
 def trainer(lm: LanguageModel, data: list[Row], chosen: Settings, tmp_path: Path) -> DistillationTrainer:
-    return DistillationTrainer(lm, data, _arguments(chosen, tmp_path, "cpu"), chosen)
+    objective = FromTargets().prepare(lm, data, chosen)
+    return DistillationTrainer(lm, objective, _arguments(chosen, tmp_path, "cpu"), chosen)
 
 
 def weights_after(folder: Path, data: list[Row], chosen: Settings, tmp_path: Path) -> dict[str, torch.Tensor]:

@@ -70,9 +70,8 @@ class Epochs(TrainerCallback):
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the epoch's loss, or take it up where the checkpoint left it: there it stands for all ranks."""
-        before = (self.progress.loss_sum, self.progress.loss_count)
-        start = before if state.is_world_process_zero else (0.0, 0.0)
-        self.trainer.so_far = LossSum(*torch.tensor(start, dtype=torch.float64, device=args.device))
+        self.trainer.so_far = self.trainer.tally(self.progress.so_far if state.is_world_process_zero else None)
+        self.trainer.gradient_norms = dict(self.progress.gradient_norms)
         self.since = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -86,15 +85,16 @@ class Epochs(TrainerCallback):
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Look, note, keep the best, decide whether to go on."""
-        total, epoch = self.trainer.epoch_loss(), self.epoch
-        loss = float(total.sum / total.count)
+        (total, count, *terms), epoch = self.trainer.epoch_loss(), self.epoch
+        loss = total / count
         self._stop_on_nan(loss, state.global_step)
         looks = epoch % self.settings.evaluate_every == 0 or epoch == self.settings.epochs
         found = self._look_once() if looks else NOT_LOOKED
         self._stop_on_nan(found["dev_loss"] or 0.0, state.global_step)
         if looks:
             self._keep_best(epoch, found)
-        self._note({"epoch": epoch, "step": state.global_step, "loss": loss, **found})
+        row = {"epoch": epoch, "step": state.global_step, "loss": loss, **found}
+        self._note({**row, **self._terms([term / count for term in terms])})
         self.progress.done = epoch == self.settings.epochs or self._out_of_patience()
         control.should_training_stop = self.progress.done
         control.should_save = not self.progress.done and epoch % self.settings.checkpoint_every == 0
@@ -102,8 +102,10 @@ class Epochs(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Complete the checkpoint that the Trainer has just written."""
         total = self.trainer.epoch_loss()
-        self.progress.loss_sum, self.progress.loss_count = float(total.sum), float(total.count)
-        self.progress.epoch_seconds = self._seconds() if self.progress.loss_count else 0.0
+        begun = total[1] > 0
+        self.progress.so_far = total if begun else []
+        self.progress.gradient_norms = self.trainer.gradient_norms if begun else {}
+        self.progress.epoch_seconds = self._seconds() if begun else 0.0
         self.since = time.monotonic()
         self.progress.step = state.global_step
         if state.is_world_process_zero:
@@ -138,14 +140,24 @@ class Epochs(TrainerCallback):
             return [float(epoch)] if epoch == self.settings.epochs else None
         return [found["dev_accuracy"] or 0.0, loss] if self.settings.select == "dev_accuracy" else [loss]
 
+    def _terms(self, values: list[float]) -> dict[str, dict[str, float]]:
+        """What the loss is made of, where there is more than one term: each one's value and gradient norm."""
+        names = self.trainer.objective.terms
+        if len(names) < 2:
+            return {}
+        return {
+            "terms": dict(zip(names, values, strict=True)),
+            "gradient_norms": self.trainer.gradient_norms,
+        }
+
     def _note(self, row: dict[str, Any]) -> None:
         rate = self.trainer._get_learning_rate()
         seconds = self._seconds()
         self.progress.history.append({**row, "learning_rate": rate, "seconds": round(seconds, 3)})
         self.progress.seconds += seconds
         self.progress.step = row["step"]
-        self.progress.epoch_seconds = self.progress.loss_sum = self.progress.loss_count = 0.0
-        self.trainer.so_far = LossSum(*torch.zeros_like(torch.stack([*self.trainer.so_far])))
+        self.progress.epoch_seconds, self.progress.so_far, self.progress.gradient_norms = 0.0, [], {}
+        self.trainer.so_far, self.trainer.gradient_norms = self.trainer.tally(), {}
         if self.trainer.is_world_process_zero():
             write_jsonl(self.folder / "history.jsonl", self.progress.history)
 

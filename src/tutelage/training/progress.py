@@ -42,8 +42,9 @@ class Progress:
     """Time spent in finished epochs, over all tries."""
     epoch_seconds: float = 0.0
     """Of the epoch begun but not finished, as the next two."""
-    loss_sum: float = 0.0
-    loss_count: float = 0.0
+    so_far: list[float] = field(default_factory=list[float])
+    """Loss, count and each term, summed."""
+    gradient_norms: dict[str, float] = field(default_factory=dict[str, float])
 
     @classmethod
     def load(cls, folder: Path) -> Progress:

@@ -28,8 +28,10 @@ class Settings:
     warmup: float = 0.05
     """Share of all steps over which the learning rate rises."""
     weight_decay: float = 0.01
-    """Not applied to biases and norms."""
-    max_grad_norm: float = 1.0
+    """Not applied to biases and norms, unless `decay_norms`."""
+    decay_norms: bool = False
+    max_grad_norm: float | None = 1.0
+    """Longer gradients are cut to this length; None cuts none."""
     optimizer: str = "adamw_torch_fused"
     """Any optimizer of `transformers.TrainingArguments.optim`."""
     loss: str = "cross-entropy"

@@ -29,6 +29,7 @@ from tutelage.models import LanguageModel, is_adapted, load, open_to_readers, qu
 from tutelage.runs import read_jsonl, write_json
 from tutelage.training.batching import Cuts, Row, tokenize
 from tutelage.training.epochs import DevLook, DevScore, Epochs
+from tutelage.training.objective import TARGETS, Objective, Teaching
 from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
 from tutelage.training.settings import Settings
 from tutelage.training.trainer import DistillationTrainer
@@ -67,6 +68,7 @@ def train(
     model: str | Path,
     folder: Path,
     dev_score: DevScore | None = None,
+    teaching: Teaching = TARGETS,
     device: Device = "auto",
     progress: bool = True,
     tensorboard: bool = True,
@@ -74,13 +76,15 @@ def train(
 ) -> Trained:
     """Teach `model` the targets of `examples` and keep the best epoch in `folder/model`.
 
+    `teaching` says what the loss is made of besides the targets, e.g. a mentor's soft labels.
     `dev_score` gets the live model after an epoch and gives its accuracy on the dev questions; it changes nothing about
     training. `tell` hears the newest numbers: step and loss now and then, the row of history after an epoch.
     Raises TextError for texts that the tokenizer cannot carry or that do not fit, RunError for a folder that belongs to
     another training or cannot be written, and for a loss that is no number.
     """
     _check_choice(dev, settings, dev_score)
-    _claim(folder, {"model": str(model), "examples": _digest(examples), "dev": _digest(dev), **_deciding(settings)})
+    known = {"model": str(model), "examples": _digest(examples), "dev": _digest(dev), **_deciding(settings)}
+    _claim(folder, known | teaching.arguments())
     if not (folder / FINISHED).exists():
         with quiet():
             lm = load(model, lora=settings.lora, seed=settings.seed, device="cpu")  # the Trainer moves it
@@ -92,7 +96,8 @@ def train(
                 watchers: list[Watcher] = [Bar(folder.name)] if progress else []
                 watchers += [Board(folder / "tensorboard", state.history)] if tensorboard else []
                 watchers += [Teller(tell, state.history)] if tell else []
-                _learn(lm, rows, Epochs(folder, state, look, settings), settings, watchers, device)
+                objective = teaching.prepare(lm, rows, settings)
+                _learn(lm, objective, Epochs(folder, state, look, settings), settings, watchers, device)
             if PartialState().is_main_process:
                 _keep_model(lm, folder, state)
                 _finish(folder, state, cut, sum(sum(row.lengths) for row in rows))
@@ -102,7 +107,7 @@ def train(
 
 def _learn(
     lm: LanguageModel,
-    rows: list[Row],
+    objective: Objective,
     epochs: Epochs,
     settings: Settings,
     watchers: list[Watcher],
@@ -110,7 +115,7 @@ def _learn(
 ) -> None:
     """Run the epochs that are still to do."""
     arguments = _arguments(settings, epochs.folder, device)
-    trainer = epochs.trainer = DistillationTrainer(lm, rows, arguments, settings, [epochs, *watchers])
+    trainer = epochs.trainer = DistillationTrainer(lm, objective, arguments, settings, [epochs, *watchers])
     checkpoint = latest_checkpoint(epochs.folder)
     if trainer.is_world_process_zero():
         remove_broken(epochs.folder)
@@ -139,7 +144,7 @@ def _arguments(settings: Settings, folder: Path, device: Device) -> TrainingArgu
         lr_scheduler_type=settings.schedule,
         warmup_steps=min(settings.warmup, 0.999),
         weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
+        max_grad_norm=settings.max_grad_norm or 0.0,
         optim=settings.optimizer,
         bf16=_in_bf16(settings, on_gpu),
         use_cpu=not on_gpu,

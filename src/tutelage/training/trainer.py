@@ -1,8 +1,8 @@
-"""The transformers Trainer with our rows, our batches and our loss; DDP, FSDP, resume and precision stay its own."""
+"""The transformers Trainer with our rows, batches and objective; DDP, FSDP, resume and precision stay its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from tutelage.models import LanguageModel
-from tutelage.plugins import resolve
-from tutelage.training.batching import Batches, Collator, Row
-from tutelage.training.losses import LOSSES, Loss, LossSum, token_count
+from tutelage.training.batching import Batches, Row
+from tutelage.training.losses import token_count
+from tutelage.training.objective import Found, Objective
 from tutelage.training.settings import Settings
 
 
@@ -25,25 +25,33 @@ class DistillationTrainer(Trainer):
     def __init__(
         self,
         lm: LanguageModel,
-        rows: Sequence[Row],
+        objective: Objective,
         args: TrainingArguments,
         settings: Settings,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
-        dataset: Any = rows
-        super().__init__(lm.model, args, Collator(lm), dataset, callbacks=callbacks)
+        self.objective, self.settings = objective, settings
+        dataset: Any = objective.groups
+        super().__init__(lm.model, args, objective.collate, dataset, callbacks=callbacks)
         self.remove_callback(PrinterCallback)
-        self.loss_function: Loss = resolve(settings.loss, LOSSES, "loss")
+        by_tokens = settings.batch_tokens is not None and objective.groups_in_batch is None
         self.batches = Batches(
-            [row.lengths for row in rows],
-            rows=None if settings.batch_tokens else settings.batch_size,
-            tokens=settings.batch_tokens,
+            [_lengths(group) for group in objective.groups],
+            rows=None if by_tokens else objective.groups_in_batch or settings.batch_size,
+            tokens=settings.batch_tokens if by_tokens else None,
             seed=args.seed,
             rank=args.process_index,
             processes=args.world_size,
         )
-        self.so_far: LossSum = LossSum(*torch.zeros(2, dtype=torch.float64, device=args.device))
-        """Loss of the running epoch on this rank; kept on the device, so that no step waits for it."""
+        self.so_far = self.tally()
+        """Of the running epoch on this rank: loss, count, then each term; on the device, so that no step waits."""
+        self.gradient_norms: dict[str, float] = {}
+        """Of each term, at the first batch of the running epoch; kept only where there are several terms."""
+
+    def tally(self, start: list[float] | None = None) -> Tensor:
+        """Sums to add to: loss, count and each term of the objective, zero or as they stood."""
+        values = start or [0.0] * (2 + len(self.objective.terms))
+        return torch.tensor(values, dtype=torch.float64, device=self.args.device)
 
     def get_train_dataloader(self) -> DataLoader[Row]:
         """Batches that already belong to this rank: accelerate must not deal them out again."""
@@ -69,18 +77,30 @@ class DistillationTrainer(Trainer):
 
         DDP averages gradients over ranks; multiplying by their number makes that a sum.
         """
-        labels_BT, weights_B = inputs.pop("labels"), inputs.pop("weights")
-        outputs = model(**inputs, use_cache=False)
-        found = self.loss_function(outputs.logits, labels_BT, weights_B)
-        divisor = found.count if num_items_in_batch is None else num_items_in_batch
+        found = self.objective(model, inputs)
+        divisor = found.loss.count if num_items_in_batch is None else num_items_in_batch
         if model.training:
-            self.so_far = LossSum(self.so_far.sum + found.sum.detach(), self.so_far.count + found.count)
-        loss = found.sum / divisor * self.args.world_size
-        return (loss, outputs) if return_outputs else loss
+            self._note(model, found)
+        loss = found.loss.sum / divisor * self.args.world_size
+        return (loss, None) if return_outputs else loss
 
-    def epoch_loss(self) -> LossSum:
-        """Loss of the running epoch over all ranks."""
-        return LossSum(*self._over_ranks(torch.stack([*self.so_far])))
+    def _note(self, model: Any, found: Found) -> None:
+        terms = [found.terms[name] for name in self.objective.terms]
+        self.so_far += torch.stack([found.loss.sum, found.loss.count, *terms]).detach()
+        if len(terms) > 1 and not self.gradient_norms:
+            self.gradient_norms = {
+                name: _gradient_norm(model, term / found.loss.count) for name, term in found.terms.items()
+            }
+
+    def epoch_loss(self) -> list[float]:
+        """Loss, count and each term of the running epoch, summed over all ranks."""
+        return self._over_ranks(self.so_far.clone()).tolist()
+
+    def get_decay_parameter_names(self, model: Any) -> list[str]:
+        """Weights that decay: not biases and norms, unless the settings want all of them."""
+        if self.settings.decay_norms:
+            return [name for name, _ in model.named_parameters()]
+        return super().get_decay_parameter_names(model)
 
     def _over_ranks(self, tensor: Tensor) -> Any:
         return self.accelerator.reduce(tensor, "sum") if self.args.world_size > 1 else tensor
@@ -88,6 +108,20 @@ class DistillationTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: it walks over all parameters at every step."""
         return 0
+
+
+def _lengths(group: Any) -> tuple[int, int]:
+    """The longest prompt and the longest target of a group."""
+    return max(len(row.prompt) for row in group), max(len(row.target) for row in group)
+
+
+def _gradient_norm(model: Any, term: Tensor) -> float:
+    """Length of one term's gradient over all weights, nothing changed about the step that follows."""
+    if not term.requires_grad:
+        return 0.0
+    weights = [p for p in model.parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+    return float(torch.stack([g.float().norm() for g in gradients if g is not None]).norm())
 
 
 class _Loader(DataLoader[Row]):

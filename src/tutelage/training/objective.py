@@ -1,0 +1,98 @@
+"""What a student is taught by: which rows stand in a batch together, what they bring along, and their loss.
+
+The Trainer knows one thing of it, `Objective`. Here is the plain one, learning to write targets; `soft_labels` has the
+mentor's distributions, `pairs` the agreement of two rationales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from tutelage.models import LanguageModel
+from tutelage.plugins import resolve
+from tutelage.training.batching import Collator, Row
+from tutelage.training.losses import LOSSES, Loss, LossSum
+
+if TYPE_CHECKING:
+    from tutelage.training.settings import Settings
+
+
+class Found(NamedTuple):
+    """The loss of a batch, before it is averaged."""
+
+    loss: LossSum
+    terms: Mapping[str, Tensor]
+    """What the sum is made of, each term as it enters it, still with its graph; one for each of `Objective.terms`."""
+
+
+class Objective(Protocol):
+    """A student's lesson: made for one model and its rows by a `Teaching`."""
+
+    terms: tuple[str, ...]
+    """Names of the terms of the loss. Where there are several, each is logged with its value and gradient norm."""
+    groups: Sequence[Sequence[Row]]
+    """All rows of an epoch, those together that must share a batch; mostly one row a group."""
+    groups_in_batch: int | None
+    """How many groups a batch has; None leaves it to the settings."""
+
+    def collate(self, groups: Sequence[Sequence[Row]]) -> dict[str, Tensor]:
+        """The tensors of a batch. `labels` (B, T) and `weights` (B) must be among them: they count the tokens."""
+        ...
+
+    def __call__(self, model: Any, batch: dict[str, Tensor]) -> Found:
+        """The loss of a batch, whose tensors are on the model's device. `loss.count` is `token_count` of the batch."""
+        ...
+
+
+class Teaching(Protocol):
+    """What to teach by, before a model is loaded: a frozen dataclass that knows how to become an Objective."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Everything that decides the weights, as plain JSON; the key by which an interrupted training is known."""
+        ...
+
+    def prepare(self, lm: LanguageModel, rows: Sequence[Row], settings: Settings) -> Objective:
+        """The objective for this student and these rows; called once, before the first step."""
+        ...
+
+
+@dataclass(frozen=True)
+class FromTargets:
+    """Learn to write the targets: cross-entropy, or the loss that the settings name."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Nothing besides the settings."""
+        return {}
+
+    def prepare(self, lm: LanguageModel, rows: Sequence[Row], settings: Settings) -> Objective:
+        """See `Teaching.prepare`."""
+        return Targets(lm, rows, resolve(settings.loss, LOSSES, "loss"))
+
+
+TARGETS = FromTargets()
+
+
+class Targets:
+    """One loss over the tokens of the targets."""
+
+    terms: tuple[str, ...] = ("rationale",)
+    groups_in_batch: int | None = None
+
+    def __init__(self, lm: LanguageModel, rows: Sequence[Row], loss: Loss) -> None:
+        self.groups: Sequence[Sequence[Row]] = [(row,) for row in rows]
+        self.collator = Collator(lm)
+        self.loss = loss
+
+    def collate(self, groups: Sequence[Sequence[Row]]) -> dict[str, Tensor]:
+        """See `Objective.collate`."""
+        return self.collator([row for group in groups for row in group])
+
+    def __call__(self, model: Any, batch: dict[str, Tensor]) -> Found:
+        """See `Objective.__call__`."""
+        labels_BT, weights_B = batch.pop("labels"), batch.pop("weights")
+        found = self.loss(model(**batch, use_cache=False).logits, labels_BT, weights_B)
+        return Found(found, {"rationale": found.sum})
