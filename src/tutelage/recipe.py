@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -83,6 +84,8 @@ class TeacherSection(Section):
     """Chance that the pocket teacher goes wrong in a step."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the train and dev questions that the teacher is asked; chosen by the hash of their ids."""
+    trust_file: bool = False
+    """Take a recorded rationale for correct where its file says so, even where it concludes another answer."""
     seed: int = 0
 
 
@@ -96,8 +99,8 @@ class LoraSection(Section):
     """Names of the adapted layers; without them peft's default for the architecture."""
 
 
-class StudentSection(Section):
-    """The model that learns, and how."""
+class LearnerSection(Section):
+    """A model that learns, and how."""
 
     model: str
     """A hub name, a local folder, or a bundled checkpoint: pocket/nano, pocket/mini, pocket/causal-nano."""
@@ -113,9 +116,13 @@ class StudentSection(Section):
     warmup: Share = 0.05
     """Share of all steps over which the learning rate rises."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    select: Literal["dev_accuracy", "dev_loss", "last"] = "dev_accuracy"
-    """Which epoch's weights are kept. Never decided on the test split."""
+    decay_norms: bool = False
+    """Let biases and norms decay too."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Longer gradients are cut to this length; null cuts none."""
+    select: Literal["dev_accuracy", "dev_loss", "last", "test_accuracy"] = "dev_accuracy"
+    """Which epoch's weights are kept. `test_accuracy` leaks the test split into the choice, as `published` does; its
+    scores are marked so."""
     evaluate_every: Positive = 1
     """Epochs between two looks at the dev split."""
     patience: Positive | None = None
@@ -129,6 +136,68 @@ class StudentSection(Section):
     """`auto` is bf16 on a GPU that has it, else fp32."""
     gradient_checkpointing: bool = False
     lora: LoraSection | None = None
+
+
+class StudentSection(LearnerSection):
+    """The small model that is wanted in the end."""
+
+
+class MentorSection(LearnerSection):
+    """A mid-sized model between teacher and student (Mentor-KD).
+
+    What is not said here is as the student's section has it, except `model` and `lora`.
+    """
+
+    samples: Annotated[int, Field(ge=0)] = 3
+    """Rationales it writes for each training question, also where the teacher had none; 0 writes none."""
+    temperature: Annotated[float, Field(gt=0)] = 0.7
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    keep: Positive | None = None
+    """At most so many of its correct, distinct rationales are kept for each question; without it all of them."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """One mentor of this seed for all students; without it each seed of the study has a mentor of its own."""
+    mentor: MentorSection | None = None
+    """Who mentored the mentor: a chain, the largest model innermost."""
+
+
+SOFT_LOSSES = ("kl", "reverse-kl", "jsd", "soft-cross-entropy")
+LIVE_LOSSES = ("logit-mse", "hidden-mse")
+"""They need more of the mentor than probabilities, so it must run in every step."""
+DRAWN_LOSSES = ("kl", "soft-cross-entropy")
+"""Those that stay unbiased when tokens are drawn."""
+
+
+class SoftLabelSection(Section):
+    """The mentor's token distributions: loss = (1 - weight) * rationale loss + weight * divergence."""
+
+    loss: str = "kl"
+    """kl (from mentor to student, the paper's), reverse-kl, jsd or soft-cross-entropy; with `live` also logit-mse and
+    hidden-mse."""
+    weight: Share = 0.3
+    """λ of Mentor-KD, Eq. 5: 0 is the rationale loss alone, 1 the mentor alone."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    scaled: bool = True
+    """Multiply the divergence by the temperature's square (Hinton et al. 2015), so that its gradient keeps its size."""
+    top_k: Positive | None = 16
+    """Most probable tokens kept for each position, with the mass of the rest; null keeps the whole vocabulary."""
+    draws: Positive | None = None
+    """Instead of the most probable: so many tokens drawn from the distribution, unbiased (arXiv 2503.16870)."""
+    live: bool = False
+    """Run the mentor in every step instead of once beforehand: slower, for losses that need more than probabilities."""
+    layers: list[tuple[int, int]] | None = None
+    """For hidden-mse: pairs of student and mentor layer; without it the last of each."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> SoftLabelSection:
+        if ":" not in self.loss and self.loss not in SOFT_LOSSES + LIVE_LOSSES:
+            raise ValueError(unknown("loss of soft labels", self.loss, SOFT_LOSSES + LIVE_LOSSES))
+        if self.loss in LIVE_LOSSES and not self.live:
+            raise ValueError(f"loss {self.loss!r} needs the mentor itself; set `live: true`")
+        if self.draws and (self.live or self.loss not in DRAWN_LOSSES):
+            raise ValueError(f"`draws` goes with a cache (live: false) and with {' or '.join(DRAWN_LOSSES)}")
+        if self.layers is not None and self.loss != "hidden-mse":
+            raise ValueError("`layers` is for the loss hidden-mse")
+        return self
 
 
 class ScoreSection(Section):
@@ -155,6 +224,10 @@ class ComputeSection(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+SHARED = ("title", "task", "arms", "seeds", "compute")
+"""What an arm cannot change."""
+
+
 class Arm(Section):
     """One row of the result: a method, and what it does differently from the rest of the recipe."""
 
@@ -162,7 +235,9 @@ class Arm(Section):
     name: str = ""
     """How the row is called; the method's name where there is only one arm of it."""
     set: dict[str, Any] = Field(default_factory=dict)
-    """Dotted keys changed for this arm alone, e.g. {student.epochs: 4}: of teacher, student, score, and the format."""
+    """Dotted keys changed for this arm alone, e.g. {student.epochs: 4}. The task and `compute` are everybody's."""
+    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    """Dotted keys and the values each takes: one arm for every combination, e.g. {mentor.samples: [1, 2, 3]}."""
 
     @model_validator(mode="before")
     @classmethod
@@ -174,15 +249,22 @@ class Arm(Section):
             return {"name": raw.get("method", ""), **raw}
         return value
 
-    @field_validator("set")
+    @field_validator("set", "sweep")
     @classmethod
     def _of_the_arm(cls, changes: dict[str, Any]) -> dict[str, Any]:
-        shared = [key for key in changes if key.partition(".")[0] not in ("teacher", "student", "format", "score")]
+        shared = [key for key in changes if key.partition(".")[0] in SHARED]
         if shared:
-            raise ValueError(
-                f"{shared[0]!r} is the same for all arms of a study; an arm sets teacher, student, format, score"
-            )
+            raise ValueError(f"{shared[0]!r} is the same for all arms of a study; they could not be compared otherwise")
         return changes
+
+    @property
+    def swept(self) -> list[Arm]:
+        """The arms that `sweep` stands for, or this one."""
+        return [self._with(dict(zip(self.sweep, values, strict=True))) for values in product(*self.sweep.values())]
+
+    def _with(self, changes: dict[str, Any]) -> Arm:
+        named = " ".join([self.name, *(f"{key.rpartition('.')[2]}={value}" for key, value in changes.items())])
+        return Arm(method=self.method, name=named, set=self.set | changes)
 
 
 class Recipe(Section):
@@ -193,6 +275,11 @@ class Recipe(Section):
     teacher: TeacherSection | None = None
     format: str = "arrow"
     """How prompts and targets are written: arrow, therefore, answer-line, or "package.module:FORMAT"."""
+    mentor: MentorSection | None = None
+    soft_labels: SoftLabelSection = SoftLabelSection()
+    published: bool = False
+    """Follow the published code of Mentor-KD where it differs in what changes results: see PUBLISHED. To measure the
+    differences, not to report from: it chooses the epoch on the test split."""
     student: StudentSection
     arms: Annotated[list[Arm], Field(min_length=1)]
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [1]
@@ -206,6 +293,23 @@ class Recipe(Section):
             raise ValueError("a seed stands twice; the same run twice is no second run")
         return seeds
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, value: Any) -> Any:
+        """Make published conventions explicit, and give mentors what they take over from the student."""
+        if not isinstance(value, dict):
+            return value
+        raw = cast("dict[str, Any]", value)
+        if raw.get("published") is True:
+            absent = {name for name in ("teacher", "mentor") if not raw.get(name)}
+            raw = override(raw, {key: v for key, v in PUBLISHED.items() if key.partition(".")[0] not in absent})
+        return {**raw, "mentor": _taking_over(raw.get("mentor"), raw.get("student"))} if raw.get("mentor") else raw
+
+    @field_validator("arms")
+    @classmethod
+    def _sweeps(cls, arms: list[Arm]) -> list[Arm]:
+        return [swept for arm in arms for swept in arm.swept]
+
     @model_validator(mode="after")
     def _arms_differ(self) -> Recipe:
         names = [arm.name for arm in self.arms]
@@ -217,6 +321,54 @@ class Recipe(Section):
     def for_arm(self, arm: Arm) -> Recipe:
         """The recipe as this arm sees it, with its own changes made."""
         return parse(override(self.model_dump(mode="json"), arm.set), where=f"arm {arm.name!r}") if arm.set else self
+
+    def most_samples(self, mentor: MentorSection) -> int:
+        """The most samples that any arm wants of this mentor; written once, the first of them serve the other arms."""
+        mentors = [m for arm in self.arms for m in self.for_arm(arm).mentors]
+        return max([mentor.samples, *(m.samples for m in mentors if _writing(m) == _writing(mentor))])
+
+    @property
+    def mentors(self) -> list[MentorSection]:
+        """The chain of mentors, the one nearest to the teacher first."""
+        found: list[MentorSection] = []
+        mentor = self.mentor
+        while mentor:
+            found.insert(0, mentor)
+            mentor = mentor.mentor
+        return found
+
+
+PUBLISHED: dict[str, Any] = {
+    "teacher.trust_file": True,  # mentor_kd.py:140 believes `initial_correct`
+    "student.schedule": "constant",  # M24: plain AdamW
+    "student.warmup": 0.0,
+    "student.max_grad_norm": None,
+    "student.decay_norms": True,  # M12: no_decay names "LayerNorm", T5 calls it "layer_norm"
+    "student.select": "test_accuracy",  # Appendix B: "the best test accuracy per epoch"
+    "mentor.schedule": "constant",
+    "mentor.warmup": 0.0,
+    "mentor.max_grad_norm": None,
+    "mentor.decay_norms": True,
+    "mentor.select": "last",  # M6: the weights saved as the best are those of the last epoch
+    "soft_labels.scaled": False,  # M7
+    "soft_labels.top_k": None,  # the mentor's whole distribution
+}
+"""What `published: true` sets, and where the published code of Mentor-KD (2hojae/mentor-kd at ec9ea11) does so."""
+
+
+def _taking_over(mentor: Any, student: Any) -> Any:
+    """A raw mentor section, and those inside it, with the student's values where it has none of its own."""
+    if not isinstance(mentor, dict) or not isinstance(student, dict):
+        return cast("Any", mentor)
+    own = cast("dict[str, Any]", mentor)
+    taken = {k: v for k, v in cast("dict[str, Any]", student).items() if k not in ("model", "lora")}
+    inner = {"mentor": _taking_over(own["mentor"], cast("Any", student))} if own.get("mentor") else {}
+    return {**taken, **own, **inner}
+
+
+def _writing(mentor: MentorSection) -> dict[str, Any]:
+    """What decides the texts a mentor writes, apart from how many are wanted."""
+    return mentor.model_dump(mode="json", exclude={"samples", "keep"})
 
 
 def load(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Recipe, str]:

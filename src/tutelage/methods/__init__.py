@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tutelage.methods.fine_tuning import fine_tuning
+from tutelage.methods.mentor_kd import mentor_alone, mentor_kd
 from tutelage.methods.reasoning_distillation import reasoning_distillation
 from tutelage.methods.study import Outcome, Study
 
@@ -13,9 +14,18 @@ Method = Callable[[Study, int], Outcome]
 METHODS: dict[str, Method] = {
     "fine-tuning": fine_tuning,
     "reasoning-distillation": reasoning_distillation,
+    "mentor-kd": mentor_kd,
+    "mentor": mentor_alone,
 }
-NEEDS_TEACHER = {"reasoning-distillation"}
+NEEDS_TEACHER = {"reasoning-distillation", "mentor-kd", "mentor"}
 """Methods that cannot run without a `teacher:` section."""
-TITLES = {"fine-tuning": "Fine-tuning", "reasoning-distillation": "Reasoning distillation"}
+NEEDS_MENTOR = {"mentor-kd", "mentor"}
+"""Methods that cannot run without a `mentor:` section."""
+TITLES = {
+    "fine-tuning": "Fine-tuning",
+    "reasoning-distillation": "Reasoning distillation",
+    "mentor-kd": "Mentor-KD",
+    "mentor": "The mentor itself",
+}
 
-__all__ = ["METHODS", "NEEDS_TEACHER", "TITLES", "Method", "Outcome", "Study"]
+__all__ = ["METHODS", "NEEDS_MENTOR", "NEEDS_TEACHER", "TITLES", "Method", "Outcome", "Study"]

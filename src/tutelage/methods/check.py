@@ -11,17 +11,18 @@ from pathlib import Path
 from tutelage import checkpoints
 from tutelage.errors import TutelageError
 from tutelage.formats import get_format
-from tutelage.methods import METHODS, NEEDS_TEACHER
+from tutelage.methods import METHODS, NEEDS_MENTOR, NEEDS_TEACHER
 from tutelage.methods.run import jobs_of, plan
 from tutelage.methods.sources import check_teacher, load_task
 from tutelage.plugins import resolve
-from tutelage.recipe import Recipe
+from tutelage.recipe import Arm, Recipe
 from tutelage.runs import Stage
 
 
 def problems(recipe: Recipe) -> list[str]:
     """Everything that would stop a run, each with the key it comes from. Empty when the recipe can run."""
-    return [*_names(recipe), *_arms(recipe), *_data(recipe)]
+    found = [*_data(recipe), *(problem for arm in recipe.arms for problem in _arm(recipe, arm))]
+    return list(dict.fromkeys(found))
 
 
 def plans(recipe: Recipe, folder: Path) -> dict[str, dict[str, Stage]]:
@@ -30,19 +31,36 @@ def plans(recipe: Recipe, folder: Path) -> dict[str, dict[str, Stage]]:
     return {job.label: plan(recipe, task, folder, job) for job in jobs_of(recipe)}
 
 
-def _names(recipe: Recipe) -> Iterator[str]:
-    yield from _failure("format", lambda: get_format(recipe.format))
-    for arm in recipe.arms:
-        yield from _failure("arms", lambda arm=arm: resolve(arm.method, METHODS, "arm"))
-    yield from _failure("student.model", lambda: checkpoints.fingerprint(recipe.student.model))
+def _arm(recipe: Recipe, arm: Arm) -> Iterator[str]:
+    """What stands in the way of one arm; what it shares with others is told in the same words, and so only once."""
+    try:
+        seen = recipe.for_arm(arm)
+    except TutelageError as error:
+        yield str(error)
+        return
+    yield from _failure("format", lambda: get_format(seen.format))
+    yield from _failure("arms", lambda: resolve(arm.method, METHODS, "arm"))
+    yield from _failure("student.model", lambda: checkpoints.fingerprint(seen.student.model))
+    if arm.method in NEEDS_TEACHER:
+        yield from _teacher(seen, arm)
+    if arm.method in NEEDS_MENTOR:
+        yield from _mentors(seen, arm)
 
 
-def _arms(recipe: Recipe) -> Iterator[str]:
-    for arm in recipe.arms:
-        if arm.set:
-            yield from _failure(f"arms ({arm.name})", lambda arm=arm: recipe.for_arm(arm))
-        if arm.method in NEEDS_TEACHER and recipe.teacher is None:
-            yield f"teacher: missing, and arm {arm.name!r} learns from rationales"
+def _teacher(recipe: Recipe, arm: Arm) -> Iterator[str]:
+    teacher = recipe.teacher
+    if teacher is None:
+        yield f"teacher: missing, and arm {arm.name!r} learns from rationales"
+        return
+    yield from _failure("teacher", lambda: check_teacher(teacher, recipe.task))
+
+
+def _mentors(recipe: Recipe, arm: Arm) -> Iterator[str]:
+    if recipe.mentor is None:
+        yield f"mentor: missing, and arm {arm.name!r} learns from one"
+    for depth, mentor in enumerate(reversed(recipe.mentors)):
+        key = ".".join(["mentor"] * (depth + 1))
+        yield from _failure(f"{key}.model", lambda model=mentor.model: checkpoints.fingerprint(model))
 
 
 def _data(recipe: Recipe) -> Iterator[str]:
@@ -51,9 +69,6 @@ def _data(recipe: Recipe) -> Iterator[str]:
     except TutelageError as error:
         yield f"task: {error}"
         return
-    teacher = recipe.teacher
-    if teacher is not None:
-        yield from _failure("teacher", lambda: check_teacher(teacher, recipe.task))
     for split in ("train", "dev", "test"):
         if not task.questions.get(split):
             yield f"task: no {split} questions; give it more data or change the fractions"

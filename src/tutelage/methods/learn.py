@@ -1,4 +1,4 @@
-"""From a recipe's student section to the plain arguments of training."""
+"""From the sections of a recipe to the plain arguments of training."""
 
 from __future__ import annotations
 
@@ -7,39 +7,56 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tutelage.models import LanguageModel, LoraSettings
-from tutelage.recipe import StudentSection
-from tutelage.training.student import Settings, Trained, train
+from tutelage.recipe import LearnerSection, SoftLabelSection
+from tutelage.runs import Stage
+from tutelage.training.objective import TARGETS, Teaching
+from tutelage.training.settings import Select, Settings
+from tutelage.training.student import Trained, train
 from tutelage.types import Example
 
 
-def train_student(
+def train_model(
     examples: Sequence[Mapping[str, Any]],
     dev: Sequence[Mapping[str, Any]],
-    student: StudentSection,
+    learner: LearnerSection,
     *,
+    soft: tuple[Stage, SoftLabelSection] | None,
     folder: Path,
     seed: int,
     device: Literal["auto", "cpu", "cuda"],
-    dev_score: Callable[[LanguageModel], float],
+    accuracy: Callable[[LanguageModel], float],
     tell: Callable[[dict[str, Any]], None],
 ) -> Trained:
-    """Train the student of a recipe on example rows; what was begun in `folder` is gone on with."""
-    chosen = student.model_dump(exclude={"model", "lora"})
+    """Train the student or mentor of a recipe on example rows; what was begun in `folder` is gone on with."""
+    select: Select = "dev_accuracy" if learner.select == "test_accuracy" else learner.select
+    chosen = learner.model_dump(include=set(LearnerSection.model_fields) - {"model", "lora", "select"})
     return train(
         [Example(**row) for row in examples],
         [Example(**row) for row in dev],
-        Settings(seed=seed, lora=_lora(student), **chosen),
-        model=student.model,
+        Settings(seed=seed, lora=_lora(learner), select=select, **chosen),
+        model=learner.model,
         folder=folder,
-        dev_score=dev_score if student.select == "dev_accuracy" else None,
+        dev_score=accuracy if select == "dev_accuracy" else None,
+        teaching=_teaching(*soft) if soft else TARGETS,
         device=device,
         progress=False,
         tell=tell,
     )
 
 
-def _lora(student: StudentSection) -> LoraSettings | None:
-    if student.lora is None:
+def _teaching(labels: Stage, soft: SoftLabelSection) -> Teaching:
+    """A mentor's cached soft labels, or the mentor itself in every step."""
+    from tutelage.training.soft_objective import FromMentor, FromSoftLabels
+
+    shared: dict[str, Any] = soft.model_dump(include={"loss", "weight", "temperature", "scaled"})
+    if not soft.live:
+        return FromSoftLabels(labels.folder, labels.fingerprint, **shared)
+    layers = tuple(soft.layers) if soft.layers else None
+    return FromMentor(str(labels.folder / "model"), labels.fingerprint, **shared, layers=layers)
+
+
+def _lora(learner: LearnerSection) -> LoraSettings | None:
+    if learner.lora is None:
         return None
-    targets = tuple(student.lora.targets) if student.lora.targets else None
-    return LoraSettings(**{**student.lora.model_dump(), "targets": targets})
+    targets = tuple(learner.lora.targets) if learner.lora.targets else None
+    return LoraSettings(**{**learner.lora.model_dump(), "targets": targets})

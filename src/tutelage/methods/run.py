@@ -86,6 +86,7 @@ def do(recipe: Recipe, task: Task, workspace: Workspace, job: Job, watch: Watch 
         task,
         workspace,
         tell=(lambda what, figures: watch(Event(job.label, what, figures))) if watch else None,
+        whole=recipe,
     )
     return method(study, job.seed)
 

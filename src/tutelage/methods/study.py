@@ -14,12 +14,12 @@ from tutelage import checkpoints
 from tutelage.errors import RecipeError, all_problems
 from tutelage.formats import Format, get_format
 from tutelage.methods.sources import annotate, source_of
-from tutelage.rationales.keep import keep
-from tutelage.recipe import Recipe
+from tutelage.rationales.keep import Kept, keep
+from tutelage.recipe import LearnerSection, MentorSection, Recipe
 from tutelage.runs import Json, Stage, Workspace, fingerprint, read_jsonl, write_json, write_jsonl
 from tutelage.tasks.grading import graded, judge
 from tutelage.tasks.task import Task
-from tutelage.types import Example, Question, Rationale, Split, rationale_from_json, to_json
+from tutelage.types import Example, Prediction, Question, Rationale, Split, rationale_from_json, to_json
 
 if TYPE_CHECKING:
     from tutelage.models import LanguageModel
@@ -40,8 +40,12 @@ class Outcome(NamedTuple):
 class Study:
     """One task, its parts and a workspace; what every method is written in."""
 
-    def __init__(self, recipe: Recipe, task: Task, workspace: Workspace, tell: Tell | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, task: Task, workspace: Workspace, tell: Tell | None = None, *, whole: Recipe | None = None
+    ) -> None:
+        """`recipe` is as one arm sees it, `whole` as it was written: what its arms can share is made once."""
         self.recipe = recipe
+        self.whole = whole or recipe
         self.task = task
         self.workspace = workspace
         self.tell: Tell = tell or (lambda what, figures: None)
@@ -83,7 +87,10 @@ class Study:
         def make(folder: Path) -> None:
             questions = {q.id: q for q in (*self.of("train"), *self.of("dev"))}
             written = annotate(teacher, self.recipe.task, tuple(questions.values()))
-            judged = [graded(r, questions[r.question_id], self.task.answer_type) for r in written.rationales]
+            judged = [
+                graded(r, questions[r.question_id], self.task.answer_type, trust_file=teacher.trust_file)
+                for r in written.rationales
+            ]
             kept = keep(judged, per_question=teacher.keep, questions=questions)
             if not kept.rationales:
                 counts = [f"{count} {reason}" for reason, count in kept.counts.items()]
@@ -103,6 +110,63 @@ class Study:
 
         return self.workspace.stage("rationales", inputs, make)
 
+    @property
+    def mentor(self) -> MentorSection:
+        """The student's mentor. Raises RecipeError where the recipe has none."""
+        if self.recipe.mentor is None:
+            raise RecipeError("mentor: missing, and an arm of this recipe learns from a mentor")
+        return self.recipe.mentor
+
+    def augmented(self, mentor: Stage, settings: MentorSection, seed: int, *, beside: Stage) -> Stage | None:
+        """The correct, distinct rationales that a mentor adds to those in `beside`; None where it writes none."""
+        if settings.samples == 0:
+            return None
+        written = self._written(mentor, settings, seed if settings.seed is None else settings.seed)
+        inputs: dict[str, Json] = {
+            "written": written.fingerprint,
+            "samples": settings.samples,
+            "keep": settings.keep,
+            "beside": beside.fingerprint,
+        }
+
+        def make(folder: Path) -> None:
+            rationales = [rationale_from_json(row) for row in read_jsonl(written.folder / "rationales.jsonl")]
+            known = [rationale_from_json(row) for row in read_jsonl(beside.folder / "kept.jsonl")]
+            used = [r for r in rationales if r.sample < settings.samples]
+            kept = keep(used, per_question=settings.keep, known=known)
+            write_jsonl(folder / "kept.jsonl", (to_json(r) for r in kept.rationales))
+            write_json(folder / "yield.json", _yield(kept, used, known))
+
+        return self.workspace.stage("augmented", inputs, make)
+
+    def _written(self, mentor: Stage, settings: MentorSection, seed: int) -> Stage:
+        """What a mentor writes for every training question, judged: as many samples as any arm of the study wants."""
+        samples = self.whole.most_samples(settings)
+        inputs: dict[str, Json] = {
+            "mentor": mentor.fingerprint,
+            "questions": self.questions().fingerprint,
+            "samples": samples,
+            "sampling": [settings.temperature, settings.top_p],
+            "seed": seed,
+        }
+
+        def make(folder: Path) -> None:
+            predictions = self._predict(
+                self._load(mentor),
+                self.of("train"),
+                settings,
+                source=f"mentor:{mentor.fingerprint[:12]}",
+                seed=seed,
+                samples=samples,
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                partial=folder / "partial.jsonl",
+            )
+            write_jsonl(folder / "rationales.jsonl", (to_json(r) for p in predictions for r in p.rationales))
+            (folder / "partial.jsonl").unlink(missing_ok=True)
+
+        return self.workspace.stage("written", inputs, make)
+
     # --- what is learnt from
 
     def answers_only(self) -> Stage:
@@ -117,8 +181,9 @@ class Study:
 
         return self._examples({**inputs, "kind": "answers"}, examples)
 
-    def explained(self, *rationales: Stage) -> Stage:
+    def explained(self, *sources: Stage | None) -> Stage:
         """Examples that reason first: the prompt, a kept rationale, then its answer."""
+        rationales = [source for source in sources if source]
         inputs: dict[str, Json] = {
             "rationales": [stage.fingerprint for stage in rationales],
             "format": self.recipe.format,
@@ -148,50 +213,85 @@ class Study:
 
     # --- how a student learns
 
-    def train(self, examples: Stage, seed: int) -> Stage:
-        """A student of the recipe's settings, trained on these examples; the best epoch is chosen on dev."""
-        settings, score = self.recipe.student, self.recipe.score
+    def soft_labels(self, mentor: Stage, examples: Stage) -> Stage | None:
+        """The mentor's token distributions over the targets of these examples, computed once; None where weight is 0.
+
+        With `live` it is the mentor itself, to be run in every step.
+        """
+        soft, student = self.recipe.soft_labels, self.recipe.student
+        if soft.weight == 0 or soft.live:
+            return mentor if soft.weight else None
+        limits = {"max_prompt_tokens": student.max_prompt_tokens, "max_target_tokens": student.max_target_tokens}
+        stored = {"top_k": soft.top_k, "draws": soft.draws, "temperature": soft.temperature}
+        inputs: dict[str, Json] = {"mentor": mentor.fingerprint, "examples": examples.fingerprint, **limits, **stored}
+
+        def make(folder: Path) -> None:
+            from tutelage.training.soft_labels import write_soft_labels
+
+            write_soft_labels(
+                self._load(mentor),
+                [Example(**row) for row in read_jsonl(examples.folder / "train.jsonl")],
+                folder,
+                **limits,
+                **stored,
+                on_done=lambda done, total: self.tell("lends soft labels", {"done": done, "total": total}),
+            )
+
+        return self.workspace.stage("soft-labels", inputs, make)
+
+    def train(
+        self, examples: Stage, seed: int, learner: MentorSection | None = None, *, soft: Stage | None = None
+    ) -> Stage:
+        """A student of the recipe's settings, or a mentor of its own, trained on these examples.
+
+        The best epoch is chosen on dev. `soft` adds a mentor's distributions.
+        """
+        settings = learner or self.recipe.student
+        seed = seed if learner is None or learner.seed is None else learner.seed
         inputs: dict[str, Json] = {
             "examples": examples.fingerprint,
-            "student": settings.model_dump(mode="json"),
+            "student": settings.model_dump(mode="json", include=set(LearnerSection.model_fields)),
             "model": checkpoints.fingerprint(settings.model),
             "seed": seed,
-            "dev_questions": self.questions().fingerprint if settings.select == "dev_accuracy" else None,
-            "dev_limit": score.dev_limit,
+            "dev_questions": self.questions().fingerprint if settings.select.endswith("accuracy") else None,
+            "dev_limit": self.recipe.score.dev_limit,
             "threads": self.recipe.compute.threads,
             "device": self.recipe.compute.device,
         }
+        if soft:
+            inputs["soft"] = {"labels": soft.fingerprint, **self.recipe.soft_labels.model_dump(mode="json")}
 
         def make(folder: Path) -> None:
-            from tutelage.methods.learn import train_student
+            from tutelage.methods.learn import train_model
 
-            train_student(
+            train_model(
                 read_jsonl(examples.folder / "train.jsonl"),
                 read_jsonl(examples.folder / "dev.jsonl"),
                 settings,
+                soft=(soft, self.recipe.soft_labels) if soft else None,
                 folder=folder,
                 seed=seed,
                 device=self.recipe.compute.device,
-                dev_score=self._dev_accuracy,
+                accuracy=lambda model: self._accuracy(model, settings),
                 tell=lambda figures: self.tell("trains", figures),
             )
-            write_json(folder / "model" / "tutelage.json", self._serving_card())
+            write_json(folder / "model" / "tutelage.json", self._serving_card(settings))
 
-        return self.workspace.stage("student", inputs, make)
+        return self.workspace.stage("mentor" if learner else "student", inputs, make)
 
-    def _serving_card(self) -> dict[str, Json]:
+    def _serving_card(self, settings: LearnerSection) -> dict[str, Json]:
         """What a server must know to ask this student as it was taught."""
         return {
             "task": self.task.name,
             "format": self.recipe.format,
             "answers": self.task.answer_type.name,
-            "max_prompt_tokens": self.recipe.student.max_prompt_tokens,
-            "max_target_tokens": self.recipe.student.max_target_tokens,
+            "max_prompt_tokens": settings.max_prompt_tokens,
+            "max_target_tokens": settings.max_target_tokens,
         }
 
     # --- how well
 
-    def score(self, student: Stage, seed: int) -> Outcome:
+    def score(self, student: Stage, seed: int, learner: LearnerSection | None = None) -> Outcome:
         """The student's answers to the test split, read once, with every rationale behind them."""
         settings = self.recipe.score
         inputs: dict[str, Json] = {
@@ -203,15 +303,15 @@ class Study:
         }
 
         def make(folder: Path) -> None:
-            from tutelage import models
-
-            model = models.load(str((student.folder / "model").resolve()), device=_device(self.recipe.compute.device))
             predictions = self._predict(
-                model,
+                self._load(student),
                 self.of("test"),
+                learner or self.recipe.student,
                 source=f"student:{student.fingerprint[:12]}",
                 seed=seed,
-                votes=settings.votes,
+                samples=settings.votes,
+                temperature=settings.temperature if settings.votes > 1 else 0.0,
+                top_p=settings.top_p,
                 partial=folder / "partial.jsonl",
             )
             write_jsonl(folder / "predictions.jsonl", (to_json(p) for p in predictions))
@@ -219,44 +319,68 @@ class Study:
 
         return Outcome(student, self.workspace.stage("score", inputs, make))
 
-    def _dev_accuracy(self, model: LanguageModel) -> float:
-        """Share of dev questions answered correctly by greedy decoding, the choice among epochs."""
-        questions = sorted(self.of("dev"), key=lambda q: q.id)[: self.recipe.score.dev_limit]
-        predictions = self._predict(model, questions, source="dev", seed=0, votes=1)
+    def _load(self, trained: Stage) -> LanguageModel:
+        from tutelage import models
+
+        return models.load(str((trained.folder / "model").resolve()), device=_device(self.recipe.compute.device))
+
+    def _accuracy(self, model: LanguageModel, settings: LearnerSection) -> float:
+        """Share of questions answered correctly by greedy decoding, the choice among epochs."""
+        leaking = settings.select == "test_accuracy"
+        questions = sorted(self.of("test" if leaking else "dev"), key=lambda q: q.id)
+        looked_at = questions if leaking else questions[: self.recipe.score.dev_limit]
+        predictions = self._predict(model, looked_at, settings, source="dev")
         return sum(p.verdict == "correct" for p in predictions) / len(predictions)
 
     def _predict(
         self,
         model: LanguageModel,
         questions: Sequence[Question],
+        learner: LearnerSection,
         *,
         source: str,
-        seed: int,
-        votes: int,
+        seed: int = 0,
+        samples: int = 1,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
         partial: Path | None = None,
-    ):
+    ) -> list[Prediction]:
         from tutelage.evaluation.predict import predict
         from tutelage.generation.local import LocalGenerator
 
-        student, settings = self.recipe.student, self.recipe.score
         generator = LocalGenerator(
             model,
-            max_new_tokens=student.max_target_tokens,
-            max_prompt_tokens=student.max_prompt_tokens,
-            batch_tokens=settings.batch_tokens,
+            max_new_tokens=learner.max_target_tokens,
+            max_prompt_tokens=learner.max_prompt_tokens,
+            batch_tokens=self.recipe.score.batch_tokens,
         )
         return predict(
             generator,
             questions,
             self.format,
             lambda question, text: judge(question, self.task.answer_type, self.format, text),
-            votes=votes,
-            temperature=settings.temperature if votes > 1 else 0.0,
-            top_p=settings.top_p,
+            votes=samples,
+            temperature=temperature,
+            top_p=top_p,
             seed=seed,
             source=source,
             partial=partial,
+            on_done=(lambda done, total: self.tell("writes", {"done": done, "total": total})) if partial else None,
         )
+
+
+def _yield(kept: Kept, written: Sequence[Rationale], taught: Sequence[Rationale]) -> dict[str, Json]:
+    """What became of a mentor's texts, and what they add for questions that the teacher left without."""
+    lacking = {r.question_id for r in written} - {r.question_id for r in taught}
+    asked = {r.question_id for r in written}
+    return {
+        "counts": dict(kept.counts),
+        "questions": kept.questions,
+        "asked": len(asked),
+        "without_teacher": len(lacking),
+        "gained": len(lacking & {r.question_id for r in kept.rationales}),
+        "notes": [],
+    }
 
 
 def _content(question: Question) -> Json:

@@ -20,7 +20,8 @@ class Kept(NamedTuple):
     rationales: tuple[Rationale, ...]
     """In the order they came."""
     counts: Mapping[str, int]
-    """Every rationale once: kept, wrong, unread, not judged, duplicate, over the limit, empty, cut off, no question."""
+    """Every rationale once: kept, wrong, unread, not judged, duplicate, over the limit, empty, cut off, no question,
+    already known."""
     questions: int
     """How many questions have at least one."""
 
@@ -36,14 +37,17 @@ def keep(
     *,
     per_question: int | None = None,
     questions: Collection[str] | None = None,
+    known: Iterable[Rationale] = (),
     cut_off: bool = False,
 ) -> Kept:
     """Keep the first `per_question` different correct rationales of each question; without it all of them.
 
     `questions` are the ids that may be taught: anything else is dropped, so that no rationale of a held-out question
     slips in. Two texts are alike if they differ in nothing but letter case and white space; they are compared within a
-    question, whoever wrote them. A text cut at the length limit is dropped unless `cut_off`.
+    question, whoever wrote them, and with those `known` already, such as the teacher's own. A text cut at the length
+    limit is dropped unless `cut_off`.
     """
+    there = {(r.question_id, normalised(r.text)) for r in known}
     counts: Counter[str] = Counter()
     seen: set[tuple[str, str]] = set()
     taken: Counter[str] = Counter()
@@ -51,6 +55,8 @@ def keep(
     for rationale in rationales:
         key = (rationale.question_id, normalised(rationale.text))
         reason = _refusal(rationale, questions, cut_off=cut_off)
+        if reason is None and key in there:
+            reason = "already known"
         if reason is None and key in seen:
             reason = "duplicate"
         if reason is None and per_question is not None and taken[rationale.question_id] >= per_question:
