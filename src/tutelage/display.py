@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tutelage.errors import RecipeError, all_problems
-from tutelage.methods.run import Event, Job
+from tutelage.methods.jobs import Event, Job
 from tutelage.runs import Stage
 from tutelage.tasks.load import Described
 

@@ -12,7 +12,7 @@ from tutelage import checkpoints
 from tutelage.errors import TutelageError
 from tutelage.formats import get_format
 from tutelage.methods import METHODS, NEEDS_MENTOR, NEEDS_TEACHER
-from tutelage.methods.run import jobs_of, plan
+from tutelage.methods.jobs import jobs_of, plan
 from tutelage.methods.sources import check_teacher, load_task
 from tutelage.plugins import resolve
 from tutelage.recipe import Arm, Recipe

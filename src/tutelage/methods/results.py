@@ -1,0 +1,195 @@
+"""What a finished study leaves for the report and the user: `results.json` and a shelf of students."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tutelage.methods import TITLES, Outcome, Study
+from tutelage.methods.jobs import Job, plan
+from tutelage.methods.workers import cores, has_gpu
+from tutelage.recipe import Recipe
+from tutelage.runs import Json, Stage, Workspace, read_json
+from tutelage.tasks.task import Task
+
+REFERENCES = {"mentor"}
+"""Methods whose rows stand beside the students' for comparison: they are no small model that was wanted."""
+Plans = Sequence[tuple[Job, Sequence[Stage]]]
+"""The stages of every job."""
+KEPT_OF_LABELS = ("mentor", "tokens", "top_k", "draws", "temperature", "bytes_per_token")
+
+
+def shelve(folder: Path, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
+    """Give every student a name a person can type: students/<arm>-seed<k>, a link to its Hugging Face folder."""
+    shelf = folder / "students"
+    shutil.rmtree(shelf, ignore_errors=True)
+    shelf.mkdir(parents=True)
+    taken: set[str] = set()
+    for job, found in outcomes:
+        name = re.sub(r"[^\w.=+-]+", "-", job.arm.name) + f"-seed{job.seed}"
+        while name in taken:
+            name += "-2"
+        taken.add(name)
+        (shelf / name).symlink_to(os.path.relpath(found.student.folder / "model", shelf))
+
+
+def results(
+    recipe: Recipe,
+    recipe_text: str,
+    task: Task,
+    folder: Path,
+    outcomes: Sequence[tuple[Job, Outcome]],
+    *,
+    name: str,
+    command: str,
+    started: datetime,
+) -> dict[str, Json]:
+    """Everything the report needs, with paths relative to the run folder."""
+    questions = Study(recipe, task, Workspace(folder, planning=True)).questions()
+    plans = [(job, list(plan(recipe, task, folder, job).values())) for job, _ in outcomes]
+    stages = {stage.folder: stage for _, planned in plans for stage in planned}
+    finished = datetime.now(UTC)
+    return {
+        "name": (called := Path(name).stem if Path(name).suffix in (".yaml", ".yml") else name),
+        "title": recipe.title or called,
+        "task": {
+            "name": task.name,
+            "answer_type": task.answer_type.name,
+            "counts": {split: len(rows) for split, rows in task.questions.items()},
+            "notes": list(task.notes),
+        },
+        "sources": _sources(recipe, plans),
+        "soft_labels": _soft_labels(plans),
+        "arms": [_arm(folder, job, found) for job, found in outcomes],
+        "questions": _relative(questions.folder / "questions.jsonl", folder),
+        "recipe": recipe.model_dump(mode="json"),
+        "recipe_text": recipe_text,
+        "command": command,
+        "versions": {
+            "tutelage": version("tutelage"),
+            "python": platform.python_version(),
+            "torch": version("torch"),
+            "transformers": version("transformers"),
+        },
+        "commit": _commit(),
+        "seeds": list(recipe.seeds),
+        "seconds": round(sum(stage.seconds for stage in stages.values()), 1),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+        "machine": _machine(recipe),
+        "baseline": "fine-tuning" if any(job.arm.name == "fine-tuning" for job, _ in outcomes) else None,
+        "warnings": list(_warnings(recipe, outcomes)),
+    }
+
+
+def _arm(folder: Path, job: Job, found: Outcome) -> dict[str, Json]:
+    training: dict[str, Json] = read_json(found.student.folder / "training.json")  # type: ignore[assignment]
+    return {
+        "arm": job.arm.name,
+        "title": TITLES.get(job.arm.name, job.arm.name),
+        "reference": job.arm.method in REFERENCES,
+        "seed": job.seed,
+        "predictions": _relative(found.score.folder / "predictions.jsonl", folder),
+        "history": _relative(found.student.folder / "history.jsonl", folder),
+        "training": training,
+        "seconds": {"train": found.student.seconds, "score": found.score.seconds},
+    }
+
+
+def _warnings(recipe: Recipe, outcomes: Sequence[tuple[Job, Outcome]]) -> Iterator[str]:
+    """What training left out or should not have seen, once for each arm: its seeds read the same examples."""
+    for arm, found in {job.arm.name: (job.arm, found) for job, found in reversed(outcomes)}.values():
+        cut = read_json(found.student.folder / "training.json")["cut"]
+        title = TITLES.get(arm.name, arm.name)
+        if cut["prompts"]:
+            yield f"{title}: {cut['prompts']} training prompts were cut at student.max_prompt_tokens."
+        if cut["targets"]:
+            yield f"{title}: {cut['targets']} examples were left out, longer than student.max_target_tokens."
+        if recipe.for_arm(arm).student.select == "test_accuracy":
+            yield f"{title}: its epoch was chosen on the test split, so its accuracy is too high by an unknown amount."
+
+
+def _sources(recipe: Recipe, plans: Plans) -> list[Json]:
+    """Everyone whose rationales were learnt from, teacher first, with what became of the texts."""
+    users: dict[Path, list[Job]] = {}
+    stages: dict[Path, Stage] = {}
+    mentors: dict[Path, str] = {}
+    for job, planned in plans:
+        for stage in planned:
+            if stage.name in ("rationales", "augmented"):
+                users.setdefault(stage.folder, []).append(job)
+                stages[stage.folder] = stage
+        models = [m.model for m in recipe.for_arm(job.arm).mentors]
+        mentors |= dict(zip((s.folder for s in planned if s.name == "augmented"), models, strict=False))
+    order = sorted(stages.values(), key=lambda s: s.name != "rationales")
+    return [_source(recipe, stage, users[stage.folder], mentors.get(stage.folder)) for stage in order]
+
+
+def _source(recipe: Recipe, stage: Stage, jobs: Sequence[Job], mentor: str | None) -> Any:
+    found = read_json(stage.folder / "yield.json")
+    counts: dict[str, int] = found["counts"]
+    return {
+        "role": "mentor" if mentor else "teacher",
+        "source": mentor or _teacher_name(recipe.for_arm(jobs[0].arm)),
+        "arms": list(dict.fromkeys(TITLES.get(job.arm.name, job.arm.name) for job in jobs)),
+        "seeds": sorted({job.seed for job in jobs}) if mentor else [],
+        "yield": {**counts, "asked": sum(counts.values())},
+        "per_question": round(counts.get("kept", 0) / found["questions"], 2) if found["questions"] else 0,
+        "asked": found["asked"],
+        "questions": found["questions"],
+        "without_teacher": found.get("without_teacher"),
+        "gained": found.get("gained"),
+        "notes": found["notes"],
+    }
+
+
+def _teacher_name(recipe: Recipe) -> str:
+    teacher = recipe.teacher
+    assert teacher is not None  # its stage exists
+    return teacher.backend + (f" ({Path(teacher.path).name})" if teacher.path else "")
+
+
+def _soft_labels(plans: Plans) -> list[Json]:
+    """What each cache of a mentor's distributions holds, and its size."""
+    found: dict[Path, Stage] = {s.folder: s for _, planned in plans for s in planned if s.name == "soft-labels"}
+    return [
+        {"folder": path.name, **{key: read_json(path / "manifest.json").get(key) for key in KEPT_OF_LABELS}}
+        for path in found
+    ]
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _machine(recipe: Recipe) -> str:
+    if recipe.compute.device != "cpu" and has_gpu():
+        import torch
+
+        return torch.cuda.get_device_name()
+    return f"{cores()} CPU cores ({platform.machine()}), {recipe.compute.threads} thread(s) a student"
+
+
+def _commit() -> str | None:
+    """The commit of the source tree this package runs from, with "+" where it was changed; None outside of one."""
+    source = Path(__file__).parent
+    try:
+
+        def git(*words: str) -> str:
+            return subprocess.run(
+                ["git", "-C", str(source), *words], capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
+
+        if not git("ls-files", str(Path(__file__))):
+            return None
+        return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "--", str(source)) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
