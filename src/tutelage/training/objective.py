@@ -32,12 +32,20 @@ class Found(NamedTuple):
 class Objective(Protocol):
     """A student's lesson: made for one model and its rows by a `Teaching`."""
 
-    terms: tuple[str, ...]
-    """Names of the terms of the loss. Where there are several, each is logged with its value and gradient norm."""
-    groups: Sequence[Sequence[Row]]
-    """All rows of an epoch, those together that must share a batch; mostly one row a group."""
-    groups_in_batch: int | None
-    """How many groups a batch has; None leaves it to the settings."""
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms of the loss. Where there are several, each is logged with its value and gradient norm."""
+        ...
+
+    @property
+    def groups(self) -> Sequence[Sequence[Row]]:
+        """All rows of an epoch, those together that must share a batch; mostly one row a group."""
+        ...
+
+    @property
+    def groups_in_batch(self) -> int | None:
+        """How many groups a batch has; None leaves it to the settings."""
+        ...
 
     def collate(self, groups: Sequence[Sequence[Row]]) -> dict[str, Tensor]:
         """The tensors of a batch. `labels` (B, T) and `weights` (B) must be among them: they count the tokens."""
@@ -79,11 +87,11 @@ TARGETS = FromTargets()
 class Targets:
     """One loss over the tokens of the targets."""
 
-    terms: tuple[str, ...] = ("rationale",)
-    groups_in_batch: int | None = None
+    terms = ("rationale",)
+    groups_in_batch = None
 
     def __init__(self, lm: LanguageModel, rows: Sequence[Row], loss: Loss) -> None:
-        self.groups: Sequence[Sequence[Row]] = [(row,) for row in rows]
+        self.groups = [(row,) for row in rows]
         self.collator = Collator(lm)
         self.loss = loss
 
