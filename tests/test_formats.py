@@ -110,6 +110,24 @@ def test_texts_are_never_taken_for_places(title: str, text: str, choice: str):
     )
 
 
+def test_a_prefix_stands_before_the_question_and_behind_passages():
+    """Long prompts are cut at the front: a student that no longer sees the prefix does not know what is wanted."""
+    predict = FORMATS["arrow"].prefixed("predict: ")
+    assert predict.prompt(BEADS) == "predict: Tova has 12 beads. How many?"
+    assert predict.prompt(BEADS, PASSAGES[:1]) == "A bank keeps money. predict: Tova has 12 beads. How many?"
+    lines = FORMATS["answer-line"].prefixed("explain: ")
+    assert lines.prompt(BEADS) == "explain: Question: Tova has 12 beads. How many?\nExplanation:"
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.text(max_size=20), st.text(max_size=50), st.text(max_size=50))
+def test_a_prefix_changes_nothing_but_the_prompt(name: str, prefix: str, text: str, rationale: str):
+    """Braces in it are no places, and what is written is read as without it."""
+    fmt, question = FORMATS[name], Question("q", "t", "train", text, (), "17")
+    assert fmt.prefixed(prefix).prompt(question) == prefix + fmt.prompt(question)
+    assert fmt.prefixed(prefix).target(rationale, "17") == fmt.target(rationale, "17")
+    assert fmt.prefixed(prefix).prefixed("") == fmt
+
+
 def test_a_format_from_outside_is_used_by_its_address():
     assert get_format("tutelage.formats:FORMATS") is FORMATS
     with pytest.raises(PluginError, match="no format 'arow'; did you mean 'arrow'"):

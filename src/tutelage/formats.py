@@ -13,7 +13,7 @@ whatever the rationale contains; a property test holds it there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tutelage.errors import TextError
@@ -49,6 +49,13 @@ class Format:
     cue: str = ""
     """The last words of the prompt. Cutting a prompt to length never touches them."""
     lines: bool = False
+    prefix: str = ""
+    """The first words before the question, which say what is wanted ("predict: "). Passages stand before it, so that
+    cutting a long prompt, which is done at the front, takes passages first."""
+
+    def prefixed(self, prefix: str) -> Format:
+        """The same format with these words before the question."""
+        return replace(self, prefix=prefix)
 
     @property
     def joint(self) -> str:
@@ -56,12 +63,12 @@ class Format:
         return "\n" if self.lines else " "
 
     def prompt(self, question: Question, passages: Sequence[Passage] = ()) -> str:
-        """Passages, question, choices and cue, in this order.
+        """Passages, prefix and question, choices, cue, in this order.
 
         Braces in the user's texts are safe: each template is filled by replacement, never by `str.format`.
         """
         pieces = [_fill(self.passages, title=p.title, text=p.text) for p in passages]
-        pieces.append(_fill(self.question, text=question.text))
+        pieces.append(self.prefix + _fill(self.question, text=question.text))
         if question.choices:
             listed = ", ".join(f"({letter}) {c}" for letter, c in zip(LETTERS, question.choices, strict=False))
             pieces.append(_fill(self.options, list=listed))
