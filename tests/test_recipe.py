@@ -1,12 +1,13 @@
 """Recipes: wrong ones are told all their faults at once, before anything is loaded."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tutelage.errors import RecipeError
-from tutelage.recipe import builtin, find, load, override, parse
+from tutelage.recipe import PUBLISHED, Recipe, builtin, find, load, override, parse
 
 MINIMAL = {"task": {"name": "pocket/steps"}, "student": {"model": "pocket/nano"}, "arms": ["fine-tuning"]}
 
@@ -118,3 +119,78 @@ def test_an_arm_may_not_change_what_all_arms_share(key: str):
     """The questions are loaded once for all arms; a changed limit would be ignored and reported as a finding."""
     with pytest.raises(RecipeError, match="the same for all arms"):
         parse({**MINIMAL, "arms": [{"method": "fine-tuning", "set": {key: 5}}]}, where="r")
+
+
+def with_mentor(**more: Any) -> Recipe:
+    raw = {
+        "task": {"name": "pocket/steps"},
+        "teacher": {"backend": "pocket"},
+        "student": {"model": "pocket/nano", "epochs": 7, "lora": {"rank": 2}},
+        "mentor": {"model": "pocket/mini", "samples": 2},
+        "arms": ["mentor-kd"],
+    }
+    return parse({**raw, **more}, where="r")
+
+
+def test_a_mentor_takes_over_what_it_does_not_say_from_the_student():
+    """Limits that differ by accident would cut the mentor's rationales where the student's are whole."""
+    recipe = with_mentor(mentor={"model": "pocket/mini", "mentor": {"model": "pocket/mini", "epochs": 3}})
+    assert recipe.mentor is not None
+    assert recipe.mentor.epochs == 7
+    assert recipe.mentor.lora is None, "adapters are for one model"
+    assert [m.epochs for m in recipe.mentors] == [3, 7], "the one nearest to the teacher first"
+
+
+def test_an_arm_that_changes_the_student_leaves_the_mentor_alone():
+    """A sweep over the student's settings must not train the mentor anew."""
+    recipe = with_mentor(arms=[{"method": "mentor-kd", "set": {"student.epochs": 2}}])
+    seen = recipe.for_arm(recipe.arms[0])
+    assert (seen.student.epochs, seen.mentor and seen.mentor.epochs) == (2, 7)
+
+
+def test_a_sweep_is_one_arm_for_each_combination():
+    """Forty lines of arms in a recipe hide the one number that differs."""
+    sweep = {"mentor.samples": [1, 3], "soft_labels.weight": [0, 0.5]}
+    recipe = with_mentor(arms=["mentor-kd", {"method": "mentor-kd", "name": "kd", "sweep": sweep}])
+    assert [arm.name for arm in recipe.arms] == [
+        "mentor-kd",
+        "kd samples=1 weight=0",
+        "kd samples=1 weight=0.5",
+        "kd samples=3 weight=0",
+        "kd samples=3 weight=0.5",
+    ]
+    last = recipe.for_arm(recipe.arms[-1])
+    assert last.mentor is not None
+    assert (last.mentor.samples, last.soft_labels.weight) == (3, 0.5)
+    assert recipe.most_samples(last.mentor) == 3
+    (other,) = with_mentor(arms=[{"method": "mentor-kd", "set": {"mentor.temperature": 1.3}}]).arms
+    hotter = recipe.for_arm(other).mentor
+    assert hotter is not None
+    assert recipe.most_samples(hotter) == 2, "a mentor that writes otherwise shares nothing"
+
+
+def test_published_sets_what_the_published_code_did_for_all_arms_or_one():
+    """A switch that leaves one convention out measures a mixture that nobody published."""
+    recipe = with_mentor(arms=["mentor-kd", {"method": "mentor-kd", "name": "as published", "set": {"published": True}}])
+    ours, theirs = (recipe.for_arm(arm) for arm in recipe.arms)
+    assert ours.student.select == "dev_accuracy"
+    for key, value in PUBLISHED.items():
+        section, _, name = key.partition(".")
+        assert getattr(getattr(theirs, section), name) == value, key
+        assert getattr(getattr(ours, section), name) != value, key
+
+
+@pytest.mark.parametrize(
+    ("soft", "said"),
+    [
+        ({"loss": "kll"}, "did you mean 'kl'"),
+        ({"loss": "hidden-mse"}, "live: true"),
+        ({"draws": 8, "loss": "jsd"}, "draws"),
+        ({"layers": [[1, 1]]}, "layers"),
+        ({"weight": 1.5}, "soft_labels.weight"),
+    ],
+)
+def test_impossible_soft_labels_are_refused(soft: dict[str, Any], said: str):
+    """What cannot work must be told before a mentor has been trained for a night."""
+    with pytest.raises(RecipeError, match=said):
+        with_mentor(soft_labels=soft)
