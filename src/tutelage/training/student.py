@@ -32,6 +32,7 @@ from tutelage.training.epochs import DevLook, DevScore, Epochs
 from tutelage.training.objective import TARGETS, Objective, Teaching
 from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
 from tutelage.training.settings import Settings
+from tutelage.training.soft_objective import strip_projections
 from tutelage.training.trainer import DistillationTrainer
 from tutelage.training.watch import Bar, Board, Teller, Watcher
 from tutelage.types import Example
@@ -234,6 +235,7 @@ def _keep_model(lm: LanguageModel, folder: Path, state: Progress) -> None:
         best = folder / "best-merged"
         save(lm, best)
     lm.tokenizer.save_pretrained(best)
+    strip_projections(best)
     (best / "training_args.bin").unlink(missing_ok=True)
     open_to_readers(best)
     best.rename(kept)
