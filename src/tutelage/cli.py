@@ -140,11 +140,14 @@ def ask(
     choices: Annotated[
         list[str] | None, typer.Option("--choice", "-c", help="An option; give it once for each.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Ask a step-by-step student, which answers at once, for its reasons.")
+    ] = False,
 ) -> None:
     """Ask a trained student one question; it explains, then answers."""
     from tutelage.methods.ask import ask as ask_student
 
-    answer = ask_student(student, question, choices or ())
+    answer = ask_student(student, question, choices or (), explain=explain)
     typer.echo(answer.rationale)
     typer.echo(f"answer    {answer.answer if answer.answer is not None else '(none could be read)'}")
 

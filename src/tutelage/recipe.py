@@ -200,6 +200,24 @@ class SoftLabelSection(Section):
         return self
 
 
+class MccSection(Section):
+    """MCC-KD: loss = rationale loss + weight * how far two rationales of a question lead to other answers."""
+
+    weight: Annotated[float, Field(ge=0)] = 0.1
+    """α; 0.1 in the published code (homzer/MCC-KD at 86d263e, train_mcc.py:30)."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of the compared distributions; 1.0 in the published code, 1.3 in Mentor-KD's runs of it."""
+    ngram: Positive = 3
+    """Rationales are unlike that share few n-grams of so many words; 3 in Mentor-KD's file of chosen pairs."""
+
+
+class StepByStepSection(Section):
+    """Distilling step-by-step: loss = answer_share * answer loss + (1 - answer_share) * rationale loss."""
+
+    answer_share: Share = 0.5
+    """α of the published code (google-research/distilling-step-by-step at ef94426, run.py), whose default this is."""
+
+
 class ScoreSection(Section):
     """How a student is scored."""
 
@@ -277,6 +295,8 @@ class Recipe(Section):
     """How prompts and targets are written: arrow, therefore, answer-line, or "package.module:FORMAT"."""
     mentor: MentorSection | None = None
     soft_labels: SoftLabelSection = SoftLabelSection()
+    mcc: MccSection = MccSection()
+    step_by_step: StepByStepSection = StepByStepSection()
     published: bool = False
     """Follow the published code of Mentor-KD where it differs in what changes results: see PUBLISHED. To measure the
     differences, not to report from: it chooses the epoch on the test split."""

@@ -16,10 +16,11 @@ from tutelage.types import Question, question_id
 CARD = "tutelage.json"
 
 
-def ask(student: Path, text: str, choices: Sequence[str] = ()) -> Judgement:
+def ask(student: Path, text: str, choices: Sequence[str] = (), *, explain: bool = False) -> Judgement:
     """What the student writes for one question, split into rationale and answer; greedy.
 
-    Raises ModelError where the folder holds no student of tutelage.
+    A student that answers without writing (Distilling step-by-step) can be asked to `explain` instead. Raises
+    ModelError where the folder holds no student of tutelage, or one that learnt no such task.
     """
     from tutelage import models
     from tutelage.generation.local import LocalGenerator
@@ -29,7 +30,10 @@ def ask(student: Path, text: str, choices: Sequence[str] = ()) -> Judgement:
             f"{student} holds no student (no {CARD}). Name a folder such as runs/<run>/students/<arm>-seed1."
         )
     card = read_json(student / CARD)
-    fmt, answers = get_format(card["format"]), resolve(card["answers"], ANSWER_TYPES, "answer type")
+    prefix = card.get("explain_prefix") if explain else card.get("prefix", "")
+    if prefix is None:
+        raise ModelError(f"{student} learnt no explaining apart from answering. Ask it without --explain.")
+    fmt, answers = get_format(card["format"]).prefixed(prefix), resolve(card["answers"], ANSWER_TYPES, "answer type")
     question = Question(question_id(card["task"], text, tuple(choices)), card["task"], "test", text, tuple(choices), "")
     generator = LocalGenerator(
         models.load(str(student.resolve())),

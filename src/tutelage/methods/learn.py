@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from tutelage.formats import Format
 from tutelage.models import LanguageModel, LoraSettings
-from tutelage.recipe import LearnerSection, SoftLabelSection
-from tutelage.runs import Stage
+from tutelage.recipe import LearnerSection, MccSection, SoftLabelSection
+from tutelage.runs import Stage, read_jsonl
 from tutelage.training.objective import TARGETS, Teaching
 from tutelage.training.settings import Select, Settings
 from tutelage.training.student import Trained, train
@@ -20,7 +21,7 @@ def train_model(
     dev: Sequence[Mapping[str, Any]],
     learner: LearnerSection,
     *,
-    soft: tuple[Stage, SoftLabelSection] | None,
+    teaching: Teaching | None,
     folder: Path,
     seed: int,
     device: Literal["auto", "cpu", "cuda"],
@@ -37,14 +38,14 @@ def train_model(
         model=learner.model,
         folder=folder,
         dev_score=accuracy if select == "dev_accuracy" else None,
-        teaching=_teaching(*soft) if soft else TARGETS,
+        teaching=teaching or TARGETS,
         device=device,
         progress=False,
         tell=tell,
     )
 
 
-def _teaching(labels: Stage, soft: SoftLabelSection) -> Teaching:
+def from_mentor(labels: Stage, soft: SoftLabelSection) -> Teaching:
     """A mentor's cached soft labels, or the mentor itself in every step."""
     from tutelage.training.soft_objective import FromMentor, FromSoftLabels
 
@@ -53,6 +54,22 @@ def _teaching(labels: Stage, soft: SoftLabelSection) -> Teaching:
         return FromSoftLabels(labels.folder, labels.fingerprint, **shared)
     layers = tuple(soft.layers) if soft.layers else None
     return FromMentor(str(labels.folder / "model"), labels.fingerprint, **shared, layers=layers)
+
+
+def from_pairs(pairs: Stage, mcc: MccSection, fmt: Format) -> Teaching:
+    """Two rationales of a question that should lead to the same answer."""
+    from tutelage.training.pairs import FromPairs
+
+    chosen = tuple((row["first"], row["second"]) for row in read_jsonl(pairs.folder / "pairs.jsonl"))
+    return FromPairs(chosen, fmt.marker, weight=mcc.weight, temperature=mcc.temperature)
+
+
+def from_tasks(examples: Sequence[Mapping[str, Any]], answers: Collection[str], answer_share: float) -> Teaching:
+    """Answers, the examples of these ids, and rationales, all others, as two tasks of one student."""
+    from tutelage.training.tasks import FromTasks
+
+    task_of = {row["id"]: "predict" if row["id"] in answers else "explain" for row in examples}
+    return FromTasks({"predict": answer_share, "explain": 1 - answer_share}, task_of)
 
 
 def _lora(learner: LearnerSection) -> LoraSettings | None:

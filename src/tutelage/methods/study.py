@@ -6,7 +6,8 @@ While a study is only being planned, the same calls name the stages and make not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from tutelage import checkpoints
 from tutelage.errors import RecipeError, all_problems
 from tutelage.formats import Format, get_format
 from tutelage.methods.sources import annotate, source_of
+from tutelage.rationales.diverse import choose_pairs, example_id
 from tutelage.rationales.keep import Kept, keep
 from tutelage.recipe import LearnerSection, MentorSection, Recipe
 from tutelage.runs import Json, Stage, Workspace, fingerprint, read_jsonl, write_json, write_jsonl
@@ -23,6 +25,12 @@ from tutelage.types import Example, Prediction, Question, Rationale, Split, rati
 
 if TYPE_CHECKING:
     from tutelage.models import LanguageModel
+
+PREDICT, EXPLAIN = "predict: ", "explain: "
+"""What a prompt begins with that wants the answer alone, or the rationale alone (Distilling step-by-step)."""
+
+GOLD = "gold"
+"""Stands in an example's id for who wrote its rationale, where there is only the gold answer."""
 
 Tell = Callable[[str, dict[str, Any]], None]
 """How a long step reports: what is being done, and figures such as epoch, loss, done, total."""
@@ -50,6 +58,12 @@ class Study:
         self.workspace = workspace
         self.tell: Tell = tell or (lambda what, figures: None)
         self.format: Format = get_format(recipe.format)
+
+    def asking(self, prefix: str) -> Study:
+        """The same study, but its students are asked with these first words."""
+        study = copy(self)
+        study.format = self.format.prefixed(prefix)
+        return study
 
     # --- what is asked
 
@@ -171,38 +185,75 @@ class Study:
 
     def answers_only(self) -> Stage:
         """Examples that answer at once: the prompt, and the gold answer behind the marker."""
-        inputs: dict[str, Json] = {"questions": self.questions().fingerprint, "format": self.recipe.format}
-
-        def examples(split: Split) -> list[Example]:
-            return [
-                Example(f"{q.id}#gold#0", self.format.prompt(q), self.format.target("", q.answer))
-                for q in self.of(split)
-            ]
-
-        return self._examples({**inputs, "kind": "answers"}, examples)
+        inputs: dict[str, Json] = {"questions": self.questions().fingerprint, "format": self._wording}
+        return self._examples({**inputs, "kind": "answers"}, lambda split: self._answers(split, self.format))
 
     def explained(self, *sources: Stage | None) -> Stage:
         """Examples that reason first: the prompt, a kept rationale, then its answer."""
         rationales = [source for source in sources if source]
         inputs: dict[str, Json] = {
             "rationales": [stage.fingerprint for stage in rationales],
-            "format": self.recipe.format,
+            "format": self._wording,
             "kind": "rationales",
         }
 
         def examples(split: Split) -> list[Example]:
-            questions = {q.id: q for q in self.of(split)}
-            rows = (rationale_from_json(row) for s in rationales for row in read_jsonl(s.folder / "kept.jsonl"))
-            return [self._example(questions[r.question_id], r) for r in rows if r.question_id in questions]
+            return [
+                Example(example_id(r), self.format.prompt(q), self.format.target(r.text, q.answer))
+                for q, r in self._kept(rationales, split)
+            ]
 
         return self._examples(inputs, examples)
 
-    def _example(self, question: Question, rationale: Rationale) -> Example:
-        return Example(
-            id=f"{question.id}#{rationale.source}#{rationale.sample}",
-            prompt=self.format.prompt(question),
-            target=self.format.target(rationale.text, question.answer),
-        )
+    def answered_and_explained(self, *sources: Stage) -> Stage:
+        """Examples of two tasks: after "predict: " the answer at once, after "explain: " a kept rationale alone."""
+        inputs: dict[str, Json] = {
+            "questions": self.questions().fingerprint,
+            "rationales": [stage.fingerprint for stage in sources],
+            "format": self.recipe.format,
+            "kind": "answers and rationales",
+            "prefixes": [PREDICT, EXPLAIN],
+        }
+        predict, explain = self.format.prefixed(PREDICT), self.format.prefixed(EXPLAIN)
+
+        def examples(split: Split) -> list[Example]:
+            explained = self._kept(sources, split)
+            rationales = [Example(example_id(r), explain.prompt(q), r.text.strip()) for q, r in explained]
+            return [*self._answers(split, predict), *rationales]
+
+        return self._examples(inputs, examples)
+
+    @property
+    def _wording(self) -> str:
+        """What decides the words of a prompt."""
+        return self.format.prefix + self.recipe.format
+
+    def _answers(self, split: Split, fmt: Format) -> list[Example]:
+        return [Example(f"{q.id}#{GOLD}#0", fmt.prompt(q), fmt.target("", q.answer)) for q in self.of(split)]
+
+    def _kept(self, sources: Sequence[Stage], split: Split) -> Iterator[tuple[Question, Rationale]]:
+        """What was kept for the questions of a split."""
+        questions = {q.id: q for q in self.of(split)}
+        for stage in sources:
+            for rationale in map(rationale_from_json, read_jsonl(stage.folder / "kept.jsonl")):
+                if rationale.question_id in questions:
+                    yield questions[rationale.question_id], rationale
+
+    def unlike_pairs(self, *sources: Stage) -> Stage:
+        """Pairs of a training question's kept rationales that differ most, for MCC-KD."""
+        ngram = self.recipe.mcc.ngram
+        inputs: dict[str, Json] = {"rationales": [stage.fingerprint for stage in sources], "ngram": ngram}
+
+        def make(folder: Path) -> None:
+            found = choose_pairs((r for _, r in self._kept(sources, "train")), ngram=ngram)
+            if not found.pairs:
+                raise RecipeError(
+                    "teacher: no training question has two correct, distinct rationales, and MCC-KD compares two. "
+                    "Raise teacher.samples, or leave teacher.keep out."
+                )
+            write_jsonl(folder / "pairs.jsonl", (pair._asdict() for pair in found.pairs))
+
+        return self.workspace.stage("pairs", inputs, make)
 
     def _examples(self, inputs: dict[str, Json], examples: Callable[[Split], Sequence[Example]]) -> Stage:
         def make(folder: Path) -> None:
@@ -240,11 +291,19 @@ class Study:
         return self.workspace.stage("soft-labels", inputs, make)
 
     def train(
-        self, examples: Stage, seed: int, learner: MentorSection | None = None, *, soft: Stage | None = None
+        self,
+        examples: Stage,
+        seed: int,
+        learner: MentorSection | None = None,
+        *,
+        soft: Stage | None = None,
+        pairs: Stage | None = None,
+        answer_share: float | None = None,
     ) -> Stage:
         """A student of the recipe's settings, or a mentor of its own, trained on these examples.
 
-        The best epoch is chosen on dev. `soft` adds a mentor's distributions.
+        The best epoch is chosen on dev. `soft` adds a mentor's distributions, `pairs` the agreement of two rationales;
+        with `answer_share` answers and rationales are two tasks of one student.
         """
         settings = learner or self.recipe.student
         seed = seed if learner is None or learner.seed is None else learner.seed
@@ -260,15 +319,28 @@ class Study:
         }
         if soft:
             inputs["soft"] = {"labels": soft.fingerprint, **self.recipe.soft_labels.model_dump(mode="json")}
+        if pairs:
+            inputs["pairs"] = {"chosen": pairs.fingerprint, **self.recipe.mcc.model_dump(mode="json")}
+        if answer_share is not None:
+            inputs["answer_share"] = answer_share
 
         def make(folder: Path) -> None:
-            from tutelage.methods.learn import train_model
+            from tutelage.methods import learn
 
-            train_model(
-                read_jsonl(examples.folder / "train.jsonl"),
+            rows = read_jsonl(examples.folder / "train.jsonl")
+            teaching = None
+            if soft:
+                teaching = learn.from_mentor(soft, self.recipe.soft_labels)
+            elif pairs:
+                teaching = learn.from_pairs(pairs, self.recipe.mcc, self.format)
+            elif answer_share is not None:
+                answers = {row["id"] for row in rows if row["id"].split("#")[1] == GOLD}
+                teaching = learn.from_tasks(rows, answers, answer_share)
+            learn.train_model(
+                rows,
                 read_jsonl(examples.folder / "dev.jsonl"),
                 settings,
-                soft=(soft, self.recipe.soft_labels) if soft else None,
+                teaching=teaching,
                 folder=folder,
                 seed=seed,
                 device=self.recipe.compute.device,
@@ -284,6 +356,8 @@ class Study:
         return {
             "task": self.task.name,
             "format": self.recipe.format,
+            "prefix": self.format.prefix,
+            "explain_prefix": EXPLAIN if self.format.prefix == PREDICT else None,
             "answers": self.task.answer_type.name,
             "max_prompt_tokens": settings.max_prompt_tokens,
             "max_target_tokens": settings.max_target_tokens,
