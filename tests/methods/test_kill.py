@@ -15,9 +15,11 @@ RECIPE = """# A small study of the bundled task.
 task: {name: pocket/steps, limit: 48}
 teacher: {backend: pocket, samples: 2, error_rate: 0.2}
 student: {model: pocket/nano, learning_rate: 1.0e-3, epochs: 3, batch_size: 8, max_target_tokens: 64}
-arms: [fine-tuning, reasoning-distillation]
+mentor: {model: pocket/nano, samples: 2, temperature: 1.0}
+soft_labels: {weight: 0.5}
+arms: [fine-tuning, reasoning-distillation, mentor-kd]
 seeds: [1, 2]
-score: {dev_limit: 16, votes: 2}
+score: {dev_limit: 16, votes: 2, batch_tokens: 4096}
 compute: {jobs: 2, device: cpu}
 """
 
@@ -25,6 +27,8 @@ MOMENTS = {
     "while the teacher's rationales are gathered": "stages/rationales-*",
     "while a student trains": "stages/student-*.partial/**/checkpoint-*",
     "when the first student is finished": "stages/student-*/training.json",
+    "while a mentor writes": "stages/written-*.partial/partial.jsonl",
+    "while a mentor lends its soft labels": "stages/soft-labels-*.partial/*",
     "while a student is scored": "stages/score-*.partial",
     "when the first score is there": "stages/score-*/predictions.jsonl",
 }

@@ -24,7 +24,6 @@ REFERENCES = {"mentor"}
 """Methods whose rows stand beside the students' for comparison: they are no small model that was wanted."""
 Plans = Sequence[tuple[Job, Sequence[Stage]]]
 """The stages of every job."""
-KEPT_OF_LABELS = ("mentor", "tokens", "top_k", "draws", "temperature", "bytes_per_token")
 
 
 def shelve(folder: Path, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
@@ -67,7 +66,7 @@ def results(
             "notes": list(task.notes),
         },
         "sources": _sources(recipe, plans),
-        "soft_labels": _soft_labels(plans),
+        "soft_labels": _soft_labels(recipe, plans),
         "arms": [_arm(folder, job, found) for job, found in outcomes],
         "questions": _relative(questions.folder / "questions.jsonl", folder),
         "recipe": recipe.model_dump(mode="json"),
@@ -157,13 +156,21 @@ def _teacher_name(recipe: Recipe) -> str:
     return teacher.backend + (f" ({Path(teacher.path).name})" if teacher.path else "")
 
 
-def _soft_labels(plans: Plans) -> list[Json]:
+def _soft_labels(recipe: Recipe, plans: Plans) -> list[Json]:
     """What each cache of a mentor's distributions holds, and its size."""
-    found: dict[Path, Stage] = {s.folder: s for _, planned in plans for s in planned if s.name == "soft-labels"}
-    return [
-        {"folder": path.name, **{key: read_json(path / "manifest.json").get(key) for key in KEPT_OF_LABELS}}
-        for path in found
-    ]
+    found = {s.folder: job for job, planned in plans for s in planned if s.name == "soft-labels"}
+    return [_cache(path, recipe.for_arm(job.arm)) for path, job in found.items()]
+
+
+def _cache(folder: Path, recipe: Recipe) -> Any:
+    manifest = read_json(folder / "manifest.json")
+    stored = sum(size for name, size in manifest["files"].items() if name.endswith(".npy"))
+    return {
+        "mentor": recipe.mentor.model if recipe.mentor else None,
+        "tokens": manifest["tokens"],
+        **{key: manifest["arguments"][key] for key in ("top_k", "draws", "temperature")},
+        "bytes_per_token": round(stored / manifest["tokens"], 1),
+    }
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -1,0 +1,148 @@
+"""Mentor-KD as a study: what is shared, what each arm learns from, and what the report is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tutelage.methods.check import plans, problems
+from tutelage.methods.run import run
+from tutelage.recipe import Recipe, parse
+from tutelage.runs import read_jsonl
+
+RAW: dict[str, Any] = {
+    "task": {"name": "pocket/steps", "limit": 40},
+    "teacher": {"backend": "pocket", "share": 0.5, "error_rate": 0.1},
+    "student": {"model": "pocket/nano", "learning_rate": 2e-3, "epochs": 2, "max_target_tokens": 96},
+    "mentor": {"model": "pocket/nano", "samples": 2, "epochs": 4},
+    "arms": [
+        "reasoning-distillation",
+        "mentor-kd",
+        {"method": "mentor-kd", "name": "augmentation only", "set": {"soft_labels.weight": 0}},
+        {"method": "mentor-kd", "name": "soft labels only", "set": {"mentor.samples": 0}},
+        {"method": "mentor-kd", "name": "one sample", "set": {"mentor.samples": 1}},
+        "mentor",
+    ],
+    "seeds": [1],
+    "score": {"dev_limit": 4},
+    "compute": {"jobs": 1, "device": "cpu"},
+}
+
+
+def recipe(**more: Any) -> Recipe:
+    return parse({**RAW, **more}, where="test")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mentor-kd") / "run"
+    run(recipe(), "# text", folder, name="mentor-kd")
+    return folder
+
+
+def names_of(folder: Path) -> Callable[[str], set[str]]:
+    """Stages of a job by its arm."""
+    planned = plans(recipe(), folder)
+    return lambda arm: set(planned[f"{arm}, seed 1"])
+
+
+def stages(folder: Path, name: str) -> list[Path]:
+    return sorted((folder / "stages").glob(f"{name}-*"))
+
+
+def test_arms_share_the_mentor_and_everything_else_that_does_not_differ(finished: Path):
+    """A mentor trained once for every arm makes a study four times as long, and compares arms of different mentors."""
+    assert len(stages(finished, "mentor")) == 1
+    assert len(stages(finished, "written")) == 1, "the arm with one sample uses the first of two"
+    assert len(stages(finished, "soft-labels")) == 3, "one for each set of examples"
+    assert len(stages(finished, "student")) == 5
+    arm = names_of(finished)
+    assert not {name for name in arm("soft labels only") if name.startswith(("written", "augmented"))}
+    assert not {name for name in arm("augmentation only") if name.startswith("soft-labels")}
+
+
+def test_the_mentor_writes_for_every_training_question_and_for_no_other(finished: Path):
+    """A rationale of a held-out question would teach the test; half of the questions have no teacher rationale."""
+    (questions,) = stages(finished, "questions")
+    train = {row["id"] for row in read_jsonl(questions / "questions.jsonl") if row["split"] == "train"}
+    (written,) = stages(finished, "written")
+    rows = read_jsonl(written / "rationales.jsonl")
+    assert {row["question_id"] for row in rows} == train
+    assert len(rows) == 2 * len(train)
+    assert all(row["source"].startswith("mentor:") and row["verdict"] for row in rows)
+
+
+def test_fewer_samples_learn_from_a_part_of_what_more_samples_learn_from(finished: Path):
+    """A degree sweep whose arms see different texts measures luck."""
+    kept = sorted(
+        ({(row["question_id"], row["text"]) for row in read_jsonl(path / "kept.jsonl")} for path in
+         stages(finished, "augmented")), key=len)  # fmt: skip
+    assert len(kept) == 2
+    assert kept[0] <= kept[1]
+
+
+def test_a_rationale_the_teacher_wrote_too_is_learnt_once(finished: Path):
+    """Exact duplicates of the published augmentation weigh a question twice (189 of 1,558 for SVAMP)."""
+    for path in stages(finished, "examples"):
+        targets = [(row["prompt"], " ".join(row["target"].split())) for row in read_jsonl(path / "train.jsonl")]
+        assert len(targets) == len(set(targets))
+
+
+def test_results_tell_of_each_source_what_became_of_it(finished: Path):
+    """Arms whose mentors yield differently cannot be compared by anyone who is not told."""
+    results = json.loads((finished / "results.json").read_text())
+    teacher, *mentors = results["sources"]
+    assert teacher["role"] == "teacher"
+    assert [m["role"] for m in mentors] == ["mentor", "mentor"]
+    for source in results["sources"]:
+        counts = dict(source["yield"])
+        assert counts.pop("asked") == sum(counts.values())
+    assert {m["yield"]["asked"] for m in mentors} == {40, 80}, "40 training questions, one sample or two"
+    assert all(0 <= m["gained"] <= m["without_teacher"] for m in mentors)
+    assert {row["arm"]: row["reference"] for row in results["arms"]}["mentor"] is True
+    assert [labels["mentor"] for labels in results["soft_labels"]] == ["pocket/nano"] * 3
+    assert all(0 < labels["bytes_per_token"] <= 67 for labels in results["soft_labels"])
+
+
+def test_both_terms_of_the_loss_stand_in_the_history(finished: Path):
+    """A term that drowns the other must be seen, not guessed."""
+    results = json.loads((finished / "results.json").read_text())
+    row = next(row for row in results["arms"] if row["arm"] == "mentor-kd")
+    for epoch in read_jsonl(finished / row["history"]):
+        assert set(epoch["terms"]) == set(epoch["gradient_norms"]) == {"rationale", "soft"}
+        assert epoch["loss"] == pytest.approx(sum(epoch["terms"].values()), rel=1e-5)
+
+
+def test_a_second_run_makes_nothing(finished: Path):
+    """A resumed night must not begin again."""
+    before = {path: path.stat().st_mtime_ns for path in finished.glob("stages/*/*")}
+    run(recipe(), "# text", finished, name="mentor-kd")
+    assert {path: path.stat().st_mtime_ns for path in finished.glob("stages/*/*")} == before
+
+
+def test_a_chain_is_a_recipe(tmp_path: Path):
+    """Teacher, large, medium, small: each mentor learns as the student does from the one before it."""
+    chain = {"model": "pocket/nano", "samples": 1, "mentor": {"model": "pocket/mini", "samples": 1}}
+    planned = plans(recipe(mentor=chain, arms=["mentor-kd"]), tmp_path)["mentor-kd, seed 1"]
+    kinds = [name.rpartition("-")[0] for name in planned]
+    assert kinds.count("mentor") == 2
+    assert kinds.count("soft-labels") == 2
+    assert kinds.index("mentor") < kinds.index("written") < kinds.index("soft-labels")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"mentor": None}, "mentor: missing"),
+        ({"mentor": {"model": "./nowhere"}}, "mentor.model"),
+        ({"mentor": {"model": "pocket/nano", "mentor": {"model": "pocket/huge"}}}, "mentor.mentor.model"),
+        ({"teacher": None}, "teacher: missing"),
+    ],
+)
+def test_what_a_mentor_lacks_is_told_before_anything_runs(more: dict[str, Any], said: str):
+    """A night of training must not end with the sentence that a model does not exist."""
+    assert [problem for problem in problems(recipe(arms=["mentor-kd"], **more)) if said in problem]
