@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pytest
 from verdict_letters import rationale
 
-from tutelage.evaluation import predict as module
-from tutelage.evaluation.predict import Vote, majority, predict
+from tutelage.evaluation.predict import Vote, _concluded, majority, predict
 from tutelage.formats import FORMATS
 from tutelage.generation.generator import Written
 from tutelage.tasks.grading import Judgement
@@ -22,10 +22,11 @@ QUESTIONS = [Question(f"q-{n}", "sums", "test", f"What is {n} + 1?", (), str(n +
 
 
 class Student:
-    """Adds by luck: its texts depend on the seed and the place in the batch, as those of a sampling model do."""
+    """Adds by luck in batches of 3: a text depends on the seed and its batch, as the rounding of a real one does."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.asked: list[tuple[list[str], int, float, float]] = []
+        """Prompts and settings of each batch that was written."""
         self.stop_after = stop_after
 
     name = "luck"
@@ -39,16 +40,29 @@ class Student:
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
-        on_done: Any = None,
+        done: Collection[int] = (),
+        on_done: Callable[[Mapping[int, list[Written]]], None] | None = None,
     ) -> list[list[Written]]:
-        if self.stop_after is not None and len(self.asked) >= self.stop_after:
-            raise KeyboardInterrupt
-        self.asked.append((list(prompts), samples, temperature, top_p))
-        luck = random.Random(seed)
-        return [
-            [Written(f"Let me think of {luck.random()}. --> {luck.randint(1, 11)}", 9, True) for _ in range(samples)]
-            for _ in prompts
-        ]
+        written: list[list[Written]] = [[] for _ in prompts]
+        for batch in batched(reversed(range(len(prompts))), 3):
+            if set(done).issuperset(batch):
+                continue
+            if len(self.asked) == self.stop_after:
+                raise KeyboardInterrupt
+            self.asked.append(([prompts[i] for i in batch], samples, temperature, top_p))
+            luck = random.Random(f"{seed} {batch}")
+            for index in batch:
+                texts = [f"I think of {luck.random()}. --> {luck.randint(1, 11)}" for _ in range(samples)]
+                written[index] = [Written(text, 9, True) for text in texts]
+            if on_done:
+                on_done({index: written[index] for index in batch})
+        return written
+
+
+def batched(indices: Iterable[int], n: int) -> Iterator[tuple[int, ...]]:
+    rest = iter(indices)
+    while batch := tuple(islice(rest, n)):
+        yield batch
 
 
 def judge(question: Question, text: str) -> Judgement:
@@ -57,11 +71,6 @@ def judge(question: Question, text: str) -> Judgement:
         return Judgement(reading.rationale, None, Verdict.UNREAD, "nowhere")
     verdict = Verdict.CORRECT if reading.answer == question.answer else Verdict.WRONG
     return Judgement(reading.rationale, reading.answer, verdict, "marker")
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "CHUNK", 3)
 
 
 def vote(*answers: str | None) -> Vote:
@@ -96,7 +105,7 @@ def test_a_prediction_keeps_every_rationale_behind_it():
     assert [(r.question_id, r.source, r.sample, r.tokens, r.finished) for r in first] == [
         ("q-0", "student:x", n, 9, True) for n in range(3)
     ]
-    assert all(r.text.startswith("Let me think of") and "-->" not in r.text for r in first)
+    assert all(r.text.startswith("I think of") and "-->" not in r.text for r in first)
     assert found[0].answer in {r.answer for r in first}
 
 
@@ -116,26 +125,45 @@ def test_passages_stand_in_the_prompt_and_in_the_record():
     """A grounded student scored without its passages is another student."""
     student, passage = Student(), Passage("p-1", "Sums", "One and one is two.")
     found = predict(student, QUESTIONS[:2], ARROW, judge, source="s", passages={"q-1": [passage]})
-    assert student.asked[0][0] == ["What is 0 + 1?", "One and one is two. What is 1 + 1?"]
+    assert student.asked[0][0] == ["One and one is two. What is 1 + 1?", "What is 0 + 1?"]
     assert [p.rationales[0].passage_ids for p in found] == [(), ("p-1",)]
 
 
-@pytest.mark.parametrize("chunks_done", [0, 1, 2, 3])
+@pytest.mark.parametrize("batches_done", [0, 1, 2, 3])
 @pytest.mark.parametrize("torn", [0, 2, 40])
-def test_an_interrupted_run_ends_with_the_same_texts(tmp_path: Path, chunks_done: int, torn: int):
+def test_an_interrupted_run_ends_with_the_same_texts(tmp_path: Path, batches_done: int, torn: int):
     """If a crash changed the answers, a resumed score would be the score of nothing in particular."""
     whole = predict(Student(), QUESTIONS, ARROW, judge, source="s", votes=2, seed=7)
     partial = tmp_path / "predictions.partial.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        predict(Student(chunks_done), QUESTIONS, ARROW, judge, source="s", votes=2, seed=7, partial=partial)
-    if chunks_done and torn:
+        predict(Student(batches_done), QUESTIONS, ARROW, judge, source="s", votes=2, seed=7, partial=partial)
+    if batches_done and torn:
         partial.write_bytes(partial.read_bytes()[:-torn])
     again = Student()
     assert predict(again, QUESTIONS, ARROW, judge, source="s", votes=2, seed=7, partial=partial) == whole
-    assert len(again.asked) == 4 - chunks_done + bool(chunks_done and torn)
+    assert len(again.asked) == 4 - batches_done + bool(batches_done and torn)
     resumed = Student()
     assert predict(resumed, QUESTIONS, ARROW, judge, source="s", votes=2, seed=7, partial=partial) == whole
     assert resumed.asked == []
+
+
+def test_a_batch_is_saved_by_one_write_before_the_next_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A mentor writes for hours; what it has finished must be on the disk, not in memory."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
+    partial, lines = tmp_path / "partial.jsonl", list[int]()
+    predict(
+        Student(),
+        QUESTIONS,
+        ARROW,
+        judge,
+        source="s",
+        partial=partial,
+        on_done=lambda done, total: lines.append(partial.read_bytes().count(b"\n")),
+    )
+    assert lines == [3, 6, 9, 10]
+    assert len(synced) == 4
+    assert synced[-1] == partial.stat().st_size
 
 
 def test_predictions_of_another_student_are_not_taken_over(tmp_path: Path):
@@ -148,7 +176,7 @@ def test_predictions_of_another_student_are_not_taken_over(tmp_path: Path):
     assert {r.source for p in found for r in p.rationales} == {"other"}
 
 
-def test_progress_is_told_after_each_chunk():
+def test_progress_is_told_after_each_batch():
     """Half an hour of silence looks like a hang."""
     heard: list[tuple[int, int]] = []
     predict(Student(), QUESTIONS, ARROW, judge, source="s", on_done=lambda done, all_: heard.append((done, all_)))
@@ -157,10 +185,6 @@ def test_progress_is_told_after_each_chunk():
 
 def test_a_text_cut_before_its_marker_is_unread():
     """Half of "14 + 6 = 20" ends on 2; reading it would be guessing, and sometimes right by luck."""
-    from tutelage.evaluation.predict import _concluded
-    from tutelage.generation.generator import Written
-    from tutelage.tasks.grading import Judgement
-
     found = Judgement("14 + 6 = 2", "2", Verdict.CORRECT, "fallback")
     cut, whole = Written("14 + 6 = 2", 9, finished=False), Written("14 + 6 = 2", 9, finished=True)
     assert _concluded(found, cut) == Judgement("14 + 6 = 2", None, Verdict.UNREAD, "nowhere")

@@ -93,11 +93,26 @@ def test_no_prompts_no_texts(lm: LanguageModel):
     assert writer(lm).write([]) == []
 
 
-def test_each_prompt_is_told_when_done(lm: LanguageModel):
-    """A bar that stands still for an hour looks like a crash."""
-    told: dict[int, list[Written]] = {}
-    written = writer(lm, batch_tokens=1).write(PROMPTS, on_done=told.__setitem__)
-    assert told == dict(enumerate(written))
+def test_each_batch_is_told_when_done(lm: LanguageModel):
+    """A bar that stands still for an hour looks like a crash, and a kill would lose the hour."""
+    told: list[dict[int, list[Written]]] = []
+    written = writer(lm, batch_tokens=80).write(PROMPTS, on_done=lambda batch: told.append(dict(batch)))
+    assert sorted(map(len, told)) == [1, 3]
+    assert {index: texts for batch in told for index, texts in batch.items()} == dict(enumerate(written))
+
+
+@pytest.mark.parametrize("settings", [{}, {"samples": 3, "temperature": 1.0, "seed": 2}])
+def test_what_is_done_is_not_written_again_and_changes_no_batch(lm: LanguageModel, settings: dict[str, Any]):
+    """If the rest of a broken run went into other batches, their rounding could turn a text."""
+    batches, again = list[list[int]](), list[list[int]]()
+    tokens = 80 * settings.get("samples", 1)
+    whole = writer(lm, batch_tokens=tokens).write(PROMPTS, **settings, on_done=lambda b: batches.append(list(b)))
+    finished = {*batches[0], batches[1][0]}
+    rest = writer(lm, batch_tokens=tokens).write(
+        PROMPTS, **settings, done=finished, on_done=lambda b: again.append(list(b))
+    )
+    assert again == [batch for batch in batches if not finished.issuperset(batch)]
+    assert rest == [[] if not any(n in batch for batch in again) else texts for n, texts in enumerate(whole)]
 
 
 def test_model_is_left_in_its_mode_and_random_state(lm: LanguageModel):

@@ -1,7 +1,7 @@
 """A student's answer to every question: one text by greedy decoding, or a majority of several sampled ones.
 
-Work goes on in fixed chunks of questions. A finished chunk is appended to a file, one Prediction a line, so that an
-interrupted run picks up at the next chunk and ends with the same texts as one that was never interrupted.
+The generator makes the batches. A finished batch is appended to a file at once, one Prediction a line, so that an
+interrupted run loses no finished question and ends with the same texts as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -17,10 +17,6 @@ from tutelage.formats import Format
 from tutelage.generation.generator import Generator, Written
 from tutelage.tasks.grading import Judgement
 from tutelage.types import Passage, Prediction, Question, Rationale, Verdict, prediction_from_json, to_json
-
-CHUNK = 128
-"""Questions written and saved together: the same ones whether a run was interrupted or not."""
-
 
 Judge = Callable[[Question, str], Judgement]
 
@@ -50,30 +46,36 @@ def predict(
     """One prediction a question, in the order of `questions`, each with its `votes` rationales.
 
     `temperature` defaults to 0 (greedy) for one vote and 0.7 for several. `passages` stand before the question, by
-    question id. `partial` keeps finished chunks; it must be used with the same arguments again. `on_done` hears the
-    number of finished questions and of all.
+    question id. `partial` keeps finished batches; it must be used with the same arguments again. `on_done` hears, after
+    each batch, the number of finished questions and of all.
     """
     if temperature is None:
         temperature = 0.7 if votes > 1 else 0.0
-    done = _read_partial(partial, source) if partial else {}
-    found: list[Prediction] = []
-    for start in range(0, len(questions), CHUNK):
-        chunk = questions[start : start + CHUNK]
-        predictions = [done[q.id] for q in chunk if q.id in done]
-        if len(predictions) < len(chunk):
-            beside = [tuple((passages or {}).get(q.id, ())) for q in chunk]
-            prompts = [fmt.prompt(q, known) for q, known in zip(chunk, beside, strict=True)]
-            written = generator.write(prompts, samples=votes, temperature=temperature, top_p=top_p, seed=seed)
-            predictions = [
-                _prediction(q, texts, judge, source, tuple(p.id for p in known))
-                for q, texts, known in zip(chunk, written, beside, strict=True)
-            ]
-            if partial:
-                _append(partial, predictions)
-        found += predictions
+    known = _read_partial(partial, source) if partial else {}
+    found = {q.id: known[q.id] for q in questions if q.id in known}
+    beside = [tuple((passages or {}).get(q.id, ())) for q in questions]
+
+    def keep(batch: Mapping[int, list[Written]]) -> None:
+        predictions = [
+            _prediction(questions[n], texts, judge, source, tuple(p.id for p in beside[n]))
+            for n, texts in batch.items()
+        ]
+        if partial:
+            _append(partial, predictions)
+        found.update((p.question_id, p) for p in predictions)
         if on_done:
             on_done(len(found), len(questions))
-    return found
+
+    generator.write(
+        [fmt.prompt(q, shown) for q, shown in zip(questions, beside, strict=True)],
+        samples=votes,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        done=[n for n, q in enumerate(questions) if q.id in found],
+        on_done=keep,
+    )
+    return [found[q.id] for q in questions]
 
 
 def majority(rationales: Sequence[Rationale]) -> Vote:
@@ -118,11 +120,13 @@ def _prediction(
 
 
 def _append(path: Path, predictions: Sequence[Prediction]) -> None:
-    """Add a chunk; a torn last line of an earlier try is closed first, so that it cannot swallow this one."""
+    """Add a batch; a torn last line of an earlier try is closed first, so that it cannot swallow this one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    torn = path.exists() and not path.read_bytes().endswith(b"\n")
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write("\n" * torn + "".join(json.dumps(to_json(p)) + "\n" for p in predictions))
+    lines = "".join(json.dumps(to_json(p)) + "\n" for p in predictions)
+    with path.open("a+b") as file:
+        file.seek(max(file.tell() - 1, 0))
+        torn = file.read(1) not in (b"", b"\n")
+        file.write(b"\n" * torn + lines.encode())
         file.flush()
         os.fsync(file.fileno())
 
@@ -130,7 +134,7 @@ def _append(path: Path, predictions: Sequence[Prediction]) -> None:
 def _read_partial(path: Path, source: str) -> dict[str, Prediction]:
     """What an interrupted try left, the latest of each question. Torn lines and those of another source are left out.
 
-    A chunk of which only a part is here is written again as a whole, by the same seed.
+    A batch of which only a part is here is written again whole, by the same seed.
     """
     found: dict[str, Prediction] = {}
     if path.exists():

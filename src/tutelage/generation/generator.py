@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -33,11 +33,15 @@ class Generator(Protocol):
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
-        on_done: Callable[[int, list[Written]], None] | None = None,
+        done: Collection[int] = (),
+        on_done: Callable[[Mapping[int, list[Written]]], None] | None = None,
     ) -> list[list[Written]]:
         """For each prompt, in the order asked, its texts.
 
         `temperature` 0 is greedy; `top_p` 1 and `top_k` 0 cut nothing off. The same seed gives the same texts.
-        `on_done(index, texts)` is called as soon as a prompt is finished, in any order.
+        `on_done` hears the texts of a batch by index as soon as the batch is finished, in any order.
+        `done` are indices whose texts are known from a broken run. They take part in making the batches, so that these
+        (and the rounding within them) are those of an unbroken run; a batch of nothing but such prompts is not
+        written, and its lists are empty. A batch with one that is missing is written again whole.
         """
         ...

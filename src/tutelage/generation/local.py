@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -58,20 +58,24 @@ class LocalGenerator:
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
-        on_done: Callable[[int, list[Written]], None] | None = None,
+        done: Collection[int] = (),
+        on_done: Callable[[Mapping[int, list[Written]]], None] | None = None,
     ) -> list[list[Written]]:
         """See `Generator.write`. Greedy texts (temperature 0) are all the same, so one is written and repeated."""
         ids = [self._prompt(prompt) for prompt in prompts]
         asked = samples if temperature > 0 else 1
         sampling = Sampling(temperature, top_p, top_k, seed)
         written: list[list[Written]] = [[] for _ in prompts]
+        known = frozenset(done)
         with evaluating(self.lm), quiet():
             for batch in self._batches([len(i) for i in ids], asked):
+                if known.issuperset(batch):
+                    continue
                 texts = self._write_batch([ids[i] for i in batch], asked, sampling)
                 for index, found in zip(batch, texts, strict=True):
                     written[index] = found if asked == samples else found * samples
-                    if on_done:
-                        on_done(index, written[index])
+                if on_done:
+                    on_done({index: written[index] for index in batch})
         return written
 
     def _prompt(self, prompt: str) -> list[int]:
