@@ -69,7 +69,7 @@ def write_soft_labels(
     after each batch. Killed and called again it goes on: at most the batch it was in is done twice, and the files are
     the same to the byte. Raises RunError for a folder begun with other arguments.
     """
-    if temperature <= 0 or min(top_k or 1, draws or 1) < 1:
+    if min(number for number in (temperature, top_k, draws) if number is not None) <= 0:
         raise RunError(f"soft labels: top_k {top_k}, draws {draws}, temperature {temperature}; all must be above zero.")
     rows, _ = tokenize(lm, examples, max_prompt_tokens=max_prompt_tokens, max_target_tokens=max_target_tokens)
     plan = _Plan.of(lm, rows, top_k, draws, temperature, seed, batch_tokens)

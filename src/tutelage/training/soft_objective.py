@@ -194,8 +194,8 @@ class LiveMentor(SoftTargets):
     def __init__(
         self, lm: LanguageModel, rows: Sequence[Row], mentor: LanguageModel, by: FromMentor, settings: Settings
     ) -> None:
-        divergence = None if by.loss in LIVE_ONLY else resolve(by.loss, DIVERGENCES, "soft-label loss")
-        super().__init__(lm, rows, None, divergence, by)
+        known = DIVERGENCES | dict.fromkeys(LIVE_ONLY)
+        super().__init__(lm, rows, None, resolve(by.loss, known, "soft-label loss"), by)
         self.mentor, self.precision = mentor, settings.precision
 
     def compare(

@@ -1,0 +1,547 @@
+"""The cache of a mentor's distributions: what is in it, that a kill changes nothing, and whom it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import multiprocessing
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tutelage.errors import RunError
+from tutelage.models import LanguageModel, load, save
+from tutelage.training import soft_labels
+from tutelage.training.batching import Row, tokenize
+from tutelage.training.soft_labels import SoftLabels, write_soft_labels
+from tutelage.types import Example
+
+LIMITS = {"max_prompt_tokens": 64, "max_target_tokens": 64}
+ARRAYS = ("log_probs.npy", "ids.npy", "tail.npy")
+
+
+def examples(count: int = 12) -> list[Example]:
+    """Texts of many lengths, so that batches differ."""
+    source = random.Random(1)
+    return [
+        Example(f"q-{i}", "Tova " * source.randint(1, 6) + f"has {i} beads.", "so " * source.randint(0, 5) + f"--> {i}")
+        for i in range(count)
+    ]
+
+
+EXAMPLES = examples()
+
+
+@pytest.fixture(params=["t5", "gpt"])
+def lm(request: pytest.FixtureRequest, tiny_t5_folder: Path, tiny_gpt_folder: Path) -> LanguageModel:
+    return load(tiny_t5_folder if request.param == "t5" else tiny_gpt_folder, device="cpu")
+
+
+@pytest.fixture
+def t5(tiny_t5_folder: Path) -> LanguageModel:
+    return load(tiny_t5_folder, device="cpu")
+
+
+def write(lm: LanguageModel, folder: Path, texts: list[Example] = EXAMPLES, **changes: Any) -> SoftLabels:
+    write_soft_labels(lm, texts, folder, **{**LIMITS, "batch_tokens": 120, **changes})
+    return SoftLabels.open(folder)
+
+
+def rows_of(lm: LanguageModel, texts: list[Example] = EXAMPLES) -> list[Row]:
+    return tokenize(lm, texts, **LIMITS)[0]
+
+
+def slowly(lm: LanguageModel, row: Row) -> Tensor:
+    """Logits (T, V) at the target of one row: alone, unpadded, the whole network."""
+    with torch.no_grad():
+        if lm.kind == "encoder-decoder":
+            decoder = torch.tensor([[lm.start_id, *row.target[:-1]]])
+            return lm.model(input_ids=torch.tensor([row.prompt]), decoder_input_ids=decoder).logits[0]
+        return lm.model(input_ids=torch.tensor([row.prompt + row.target[:-1]])).logits[0, len(row.prompt) - 1 :]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_top_k_and_tail_are_the_mentors(lm: LanguageModel, tmp_path: Path, temperature: float):
+    """Against each row alone and unpadded: a position too early or a neighbour's padding would teach something else."""
+    cache = write(lm, tmp_path, top_k=4, temperature=temperature)
+    for row in rows_of(lm):
+        found = cache.read([row])
+        assert found.ids is not None
+        log_p_TV = (slowly(lm, row) / temperature).log_softmax(-1)
+        best_TK, _ = log_p_TV.topk(4)
+        torch.testing.assert_close(found.log_p[:, :-1], log_p_TV.gather(1, found.ids), rtol=2e-3, atol=2e-3)
+        torch.testing.assert_close(log_p_TV.gather(1, found.ids), best_TK, rtol=0, atol=1e-5)
+        tail_T = torch.log1p(-best_TK.exp().sum(-1))
+        torch.testing.assert_close(found.log_p[:, -1], tail_T, rtol=2e-3, atol=2e-3)
+        torch.testing.assert_close(found.log_p.exp().sum(-1), torch.ones(len(row.target)))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_whole_distributions_are_exact(lm: LanguageModel, tmp_path: Path, temperature: float):
+    """Without a top k the cached loss must be the live one."""
+    cache = write(lm, tmp_path, top_k=None, temperature=temperature)
+    rows = rows_of(lm)
+    assert cache.read(rows).ids is None
+    expected = torch.cat([(slowly(lm, row) / temperature).log_softmax(-1) for row in rows])
+    torch.testing.assert_close(cache.read(rows).log_p, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_are_found_by_id_in_any_order(lm: LanguageModel, tmp_path: Path):
+    """A student shuffles its examples each epoch, and an arm may use only some of them."""
+    cache = write(lm, tmp_path)
+    rows = rows_of(lm)
+    some = [rows[7], rows[2], rows[9]]
+    cache.check(lm, some)
+    alone = torch.cat([cache.read([row]).log_p for row in some])
+    torch.testing.assert_close(cache.read(some).log_p, alone, rtol=0, atol=0)
+    assert len(alone) == sum(len(row.target) for row in some)
+
+
+def test_only_target_tokens_are_on_disk(lm: LanguageModel, tmp_path: Path):
+    """Padding and prompts are most of a batch; at k = 16 and two bytes an id a token may take 66 bytes."""
+    cache = write(lm, tmp_path)
+    tokens = sum(len(row.target) for row in rows_of(lm))
+    assert cache.manifest["tokens"] == tokens
+    arrays = [np.load(tmp_path / name, mmap_mode="r") for name in ARRAYS]
+    assert [(a.shape, str(a.dtype)) for a in arrays] == [
+        ((tokens, 16), "float16"),
+        ((tokens, 16), "uint16"),
+        ((tokens, 1), "float16"),
+    ]
+    assert sum(a.nbytes for a in arrays) == 66 * tokens
+    headers = sum((tmp_path / name).stat().st_size for name in ARRAYS) - 66 * tokens
+    assert headers == 3 * 128
+
+
+def test_large_vocabularies_have_room(t5: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Id 151,000 in two bytes would be another token."""
+    monkeypatch.setattr(soft_labels, "vocabulary_width", lambda lm: 70_000)
+    assert write(t5, tmp_path).arrays["ids"].dtype == np.uint32
+
+
+def test_k_beyond_the_vocabulary_leaves_no_tail(t5: LanguageModel, tmp_path: Path):
+    """The logarithm of no mass and of no tokens must not become nan, at any temperature."""
+    width = soft_labels.vocabulary_width(t5)
+    cache = write(t5, tmp_path, top_k=width + 5)
+    rows = rows_of(t5)
+    for temperature in (1.0, 2.0):
+        found = cache.at(temperature).read(rows)
+        assert found.log_p.shape[1] == width + 1
+        assert found.log_p[:, -1].exp().max() < 1e-6
+        assert not found.log_p.isnan().any()
+
+
+# Another temperature than the one written
+
+
+def test_whole_distributions_change_temperature_exactly(lm: LanguageModel, tmp_path: Path):
+    """One pass of the mentor serves a sweep over temperatures."""
+    cache = write(lm, tmp_path, top_k=None, temperature=1.5)
+    row = rows_of(lm)[0]
+    for temperature in (1.0, 3.0):
+        expected = (slowly(lm, row) / temperature).log_softmax(-1)
+        torch.testing.assert_close(cache.at(temperature).read([row]).log_p, expected, rtol=1e-4, atol=1e-5)
+    assert cache.temperature == 1.5
+
+
+def test_ratios_within_the_top_k_change_exactly(lm: LanguageModel, tmp_path: Path):
+    """What is approximate is the tail alone."""
+    cache, row = write(lm, tmp_path, top_k=5), rows_of(lm)[0]
+    found = cache.at(2.0).read([row])
+    assert found.ids is not None
+    expected = (slowly(lm, row) / 2).gather(1, found.ids)
+    ratios = found.log_p[:, 1:5] - found.log_p[:, :1]
+    torch.testing.assert_close(ratios, expected[:, 1:] - expected[:, :1], rtol=1e-2, atol=3e-3)
+
+
+@pytest.mark.parametrize(("temperature", "more"), [(2.0, True), (0.5, False)])
+def test_tail_is_spread_evenly(lm: LanguageModel, tmp_path: Path, temperature: float, more: bool):
+    """The documented error: too much tail where the temperature rises, too little where it falls; and how much."""
+    with torch.no_grad():
+        scale = 2 / torch.cat([slowly(lm, row) for row in rows_of(lm)]).std()
+        lm.model.get_output_embeddings().weight.mul_(scale)  # neither nearly even nor nearly sure
+    cache, rows = write(lm, tmp_path, top_k=5), rows_of(lm)
+    found = cache.at(temperature).read(rows)
+    assert found.ids is not None
+    logits = torch.cat([slowly(lm, row) for row in rows])
+    exact = (logits / temperature).log_softmax(-1).scatter(1, found.ids, -math.inf).logsumexp(-1).exp()
+    mine, slack = found.log_p[:, -1].exp(), 1e-5
+    assert bool((mine >= exact - slack if more else mine <= exact + slack).all())
+    p = logits.log_softmax(-1)
+    tail = p.scatter(1, found.ids, -math.inf).logsumexp(-1)
+    spread = math.log(p.shape[1] - 5)
+    stored = (p.gather(1, found.ids) / temperature).exp().sum(-1)
+    even = ((tail - spread) / temperature + spread).exp()
+    torch.testing.assert_close(mine, even / (stored + even), rtol=2e-2, atol=1e-3)
+    assert (mine - exact).abs().max() > (0.01 if more else 0.0005)
+
+
+def test_an_even_tail_changes_exactly(t5: LanguageModel, tmp_path: Path):
+    """Where the unstored tokens are equally likely the approximation is none."""
+    layer = t5.model.get_output_embeddings()
+    bias_V = torch.zeros(layer.weight.shape[0])
+    bias_V[:3] = torch.tensor([4.0, 3.0, 5.0])
+    layer.register_forward_hook(lambda module, given, logits: torch.zeros_like(logits) + bias_V)
+    cache, rows = write(t5, tmp_path, top_k=3), rows_of(t5)
+    width = soft_labels.vocabulary_width(t5)
+    exact = (bias_V[:width] / 2).log_softmax(-1)
+    found = cache.at(2.0).read(rows[:1]).log_p[0]
+    torch.testing.assert_close(found[:3], exact[[2, 0, 1]], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found[3].exp(), exact[3:].exp().sum(), rtol=2e-3, atol=0)
+
+
+# Draws
+
+
+def test_draws_are_unbiased(lm: LanguageModel, tmp_path: Path):
+    """A top k is not, which is why they exist: the mean of many ids' draws is the mentor's own probability."""
+    seeds, draws = 400, 8
+    texts = [Example(f"q-{i}", EXAMPLES[0].prompt, EXAMPLES[0].target) for i in range(seeds)]
+    cache, rows = write(lm, tmp_path, texts, draws=draws, temperature=1.5, batch_tokens=4000), rows_of(lm, texts)
+    exact_TV = (slowly(lm, rows[0]) / 1.5).softmax(-1)
+    found = torch.zeros_like(exact_TV)
+    for one in (cache.read([row]) for row in rows):
+        assert one.ids is not None
+        torch.testing.assert_close(one.log_p.exp().sum(-1), torch.ones(len(exact_TV)))
+        found.scatter_add_(1, one.ids, one.log_p.exp())
+    values_V = torch.linspace(-1, 1, exact_TV.shape[1])
+    for function_V in (values_V, values_V.square(), (torch.arange(len(values_V)) % 2).float()):
+        mean_T = (found / seeds * function_V).sum(-1)
+        exact_T = (exact_TV * function_V).sum(-1)
+        variance_T = (exact_TV * function_V.square()).sum(-1) - exact_T.square()
+        error_T = (variance_T / (seeds * draws)).sqrt()
+        assert bool(((mean_T - exact_T).abs() < 4 * error_T).all())
+    assert found.std() > 0
+
+
+def test_draws_are_whole_shares(t5: LanguageModel, tmp_path: Path):
+    """Three of eight draws are 3/8, not what float16 makes of its logarithm; unused places have no weight."""
+    found = write(t5, tmp_path, draws=8).read(rows_of(t5))
+    assert found.ids is not None
+    counts = found.log_p.exp() * 8
+    torch.testing.assert_close(counts, counts.round(), rtol=0, atol=1e-5)
+    used = counts > 0.5
+    assert bool(used.any(-1).all())
+    assert not bool(used.all())
+    for ids, use in zip(found.ids, used, strict=True):
+        assert len(set(ids[use].tolist())) == int(use.sum())
+
+
+def test_draws_belong_to_an_example(lm: LanguageModel, tmp_path: Path):
+    """More examples, another order, another batch: the same student must meet the same draws."""
+    whole = write(lm, tmp_path / "whole", draws=8, seed=5)
+    some = write(lm, tmp_path / "some", EXAMPLES[8:2:-1], draws=8, seed=5, batch_tokens=60)
+    other = write(lm, tmp_path / "other", draws=8, seed=6)
+    rows = rows_of(lm)[3:9]
+    for mine, theirs in zip(whole.read(rows), some.read(rows), strict=True):
+        assert mine is not None
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+    assert not torch.equal(whole.read(rows).ids, other.read(rows).ids)  # pyright: ignore
+
+
+def test_draws_hold_for_one_temperature(t5: LanguageModel, tmp_path: Path):
+    """Powers of counts are not draws at another temperature."""
+    cache = write(t5, tmp_path, draws=4, temperature=2.0)
+    cache.at(2.0)
+    with pytest.raises(RunError, match=r"drawn at temperature 2, asked for at 1\. .* write them anew"):
+        cache.at(1.0)
+
+
+# Going on after a kill
+
+
+class Killed(BaseException):
+    """Stands for a power cut: nothing of ours catches it."""
+
+
+@contextmanager
+def counting(lm: LanguageModel) -> Iterator[list[int]]:
+    """Rows of each forward pass of the network."""
+    seen: list[int] = []
+    hook = lm.model.register_forward_pre_hook(
+        lambda module, given, named: seen.append(len(named["input_ids"])), with_kwargs=True
+    )
+    yield seen
+    hook.remove()
+
+
+def killing(after: int) -> Callable[[int, int], None]:
+    calls: list[int] = []
+
+    def on_done(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) == after:
+            raise Killed
+
+    return on_done
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("changes", [{}, {"draws": 4}, {"top_k": None}])
+def test_going_on_equals_never_stopping(lm: LanguageModel, tmp_path: Path, changes: dict[str, Any]):
+    """A mentor of billions of weights is asked for hours: what it said is neither lost nor asked for again."""
+    write(lm, tmp_path / "whole", **changes)
+    with counting(lm) as before, pytest.raises(Killed):
+        write(lm, tmp_path / "broken", on_done=killing(2), **changes)
+    with pytest.raises(RunError, match=r"holds no finished soft labels"):
+        SoftLabels.open(tmp_path / "broken")
+    with counting(lm) as after:
+        write(lm, tmp_path / "broken", **changes)
+    with counting(lm) as whole:
+        write(lm, tmp_path / "again", **changes)
+    assert len(before) == 2
+    assert before + after == whole
+    assert content(tmp_path / "whole") == content(tmp_path / "broken") == content(tmp_path / "again")
+
+
+def test_progress_is_told(t5: LanguageModel, tmp_path: Path):
+    """A board shows how far it is; a pass that goes on begins where it stopped."""
+    told: list[tuple[int, int]] = []
+    with pytest.raises(Killed):
+        write(t5, tmp_path, on_done=killing(1))
+    write(t5, tmp_path, on_done=lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert told[0][0] > 1
+    assert told[-1] == (12, 12)
+    assert {total for _, total in told} == {12}
+
+
+def _slowly_write(model: Path, folder: Path) -> None:
+    torch.set_num_threads(1)
+    write(load(model, device="cpu"), folder, on_done=lambda done, total: time.sleep(0.3))
+
+
+def test_kill_nine_loses_one_batch_at_most(tiny_t5_folder: Path, tmp_path: Path):
+    """Machines are taken away without a word."""
+    broken = tmp_path / "broken"
+    process = multiprocessing.get_context("spawn").Process(target=_slowly_write, args=(tiny_t5_folder, broken))
+    process.start()
+    note = broken / "batches-done.txt"
+    while process.is_alive() and not (note.exists() and note.read_text().count("\n") >= 2):
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert process.exitcode == -9
+    done = note.read_text().count("\n")
+    lm = load(tiny_t5_folder, device="cpu")
+    with counting(lm) as after:
+        write(lm, broken)
+    with counting(lm) as whole:
+        write(lm, tmp_path / "whole")
+    assert len(after) == len(whole) - done
+    assert 0 < len(after) < len(whole)
+    assert content(broken) == content(tmp_path / "whole")
+
+
+def test_a_note_cut_short_does_not_count(t5: LanguageModel, tmp_path: Path):
+    """Killed while writing "12", a note says "1": batch 1 must not pass for done, nor batch 12."""
+    write(t5, tmp_path / "whole", batch_tokens=1)
+    with pytest.raises(Killed):
+        write(t5, tmp_path / "broken", on_done=killing(3), batch_tokens=1)
+    note = tmp_path / "broken" / "batches-done.txt"
+    assert note.read_text() == "0\n1\n2\n"
+    note.write_text("0\n1\n2\n1")
+    with counting(t5) as after:
+        write(t5, tmp_path / "broken", batch_tokens=1)
+    assert len(after) == 9
+    assert content(tmp_path / "whole") == content(tmp_path / "broken")
+
+
+def test_a_lost_array_is_begun_again(t5: LanguageModel, tmp_path: Path):
+    """A note without the arrays it speaks of would leave zeros in their place."""
+    write(t5, tmp_path / "whole")
+    with pytest.raises(Killed):
+        write(t5, tmp_path / "broken", on_done=killing(2))
+    (tmp_path / "broken" / "ids.npy").unlink()
+    write(t5, tmp_path / "broken")
+    assert content(tmp_path / "whole") == content(tmp_path / "broken")
+
+
+def test_finished_is_not_done_again(t5: LanguageModel, tmp_path: Path):
+    """A second student costs the mentor nothing."""
+    write(t5, tmp_path)
+    before = content(tmp_path)
+    assert set(before) == {"manifest.json", "rows.jsonl", *ARRAYS}
+    with counting(t5) as calls:
+        write(t5, tmp_path)
+    assert calls == []
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"temperature": 2.0}, "temperature"),
+        ({"top_k": 8}, "top_k"),
+        ({"draws": 8}, "draws, seed, top_k"),
+        ({"max_target_tokens": 50}, "max_target_tokens"),
+        ({"texts": EXAMPLES[:5]}, "examples"),
+    ],
+)
+def test_other_arguments_are_refused(
+    t5: LanguageModel, tmp_path: Path, finished: bool, changes: dict[str, Any], named: str
+):
+    """Half of the labels at one temperature and half at another would be distilled without a word."""
+    if finished:
+        write(t5, tmp_path)
+    else:
+        with pytest.raises(Killed):
+            write(t5, tmp_path, on_done=killing(1))
+    with pytest.raises(RunError, match=f"holds soft labels of other {named}\\. Delete it"):
+        write(t5, tmp_path, **changes)
+
+
+def test_another_mentor_is_refused(t5: LanguageModel, tmp_path: Path):
+    """The weights count, not the name."""
+    write(t5, tmp_path / "labels")
+    with torch.no_grad():
+        next(t5.model.parameters()).add_(0.1)
+    save(t5, tmp_path / "other")
+    with pytest.raises(RunError, match="holds soft labels of other mentor"):
+        write(load(tmp_path / "other", device="cpu"), tmp_path / "labels")
+
+
+# What is wrong with a cache, or with who reads it
+
+
+@pytest.mark.parametrize("name", [*ARRAYS, "rows.jsonl"])
+def test_a_file_cut_short_is_found(t5: LanguageModel, tmp_path: Path, name: str):
+    """A copy that stopped half way would be read as zeros, or as a bus error in the middle of an epoch."""
+    write(t5, tmp_path)
+    path = tmp_path / name
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[: size // 2])
+    message = rf"{name} is {size // 2} bytes, expected {size} bytes\. Delete the folder .*{tmp_path.name}"
+    with pytest.raises(RunError, match=message):
+        SoftLabels.open(tmp_path)
+    with pytest.raises(RunError, match=message):
+        write(t5, tmp_path)
+    path.unlink()
+    with pytest.raises(RunError, match=rf"{name} is missing, expected {size} bytes"):
+        SoftLabels.open(tmp_path)
+
+
+def test_another_tokenizer_is_refused(t5: LanguageModel, tiny_gpt_folder: Path, tmp_path: Path):
+    """Id 17 is "beads" to one and "?" to the other: distilled all the same, it teaches noise."""
+    cache = write(t5, tmp_path)
+    gpt = load(tiny_gpt_folder, device="cpu")
+    with pytest.raises(RunError, match=r"mentor .*tiny-t5.* and student .*tiny-gpt.* have different tokenizers") as why:
+        cache.check(gpt, rows_of(gpt))
+    assert "one tokenizer family" in str(why.value)
+    assert "soft_labels.weight: 0" in str(why.value)
+
+
+def test_wider_embeddings_of_one_tokenizer_are_fine(t5: LanguageModel, tmp_path: Path):
+    """Qwen's 0.5B and 7B pad their vocabulary differently, but an id means the same token to both."""
+    width = soft_labels.vocabulary_width(t5)
+    exact = write(t5, tmp_path / "narrow", top_k=None).read(rows_of(t5)).log_p
+    t5.model.resize_token_embeddings(width + 13, mean_resizing=False)
+    with torch.no_grad():
+        t5.model.get_output_embeddings().weight[width:] = 3.0
+        t5.model.get_output_embeddings().weight[:width].copy_(load(t5.name, device="cpu").model.lm_head.weight[:width])
+    save(t5, tmp_path / "wide-mentor")
+    wide = load(tmp_path / "wide-mentor", device="cpu")
+    assert wide.model.get_output_embeddings().weight.shape[0] == width + 13
+    cache = write(wide, tmp_path / "wide", top_k=None)
+    assert (cache.manifest["network_width"], cache.width) == (width + 13, width)
+    cache.check(load(t5.name, device="cpu"), rows_of(t5))
+    torch.testing.assert_close(cache.read(rows_of(t5)).log_p, exact, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_cut_differently_are_refused(lm: LanguageModel, tmp_path: Path):
+    """The mentor was asked about another prompt than the student reads."""
+    cache = write(lm, tmp_path)
+    cut = tokenize(lm, EXAMPLES, max_prompt_tokens=9, max_target_tokens=64)[0]
+    first = next(a.id for a, b in zip(cut, rows_of(lm), strict=True) if a != b)
+    with pytest.raises(RunError, match=rf"as different tokens, the first {first}\. .*max_prompt_tokens 64"):
+        cache.check(lm, cut)
+
+
+def test_a_changed_text_is_refused(lm: LanguageModel, tmp_path: Path):
+    """An id is only a name; what was distilled is the text."""
+    cache = write(lm, tmp_path)
+    changed = [Example(EXAMPLES[0].id, EXAMPLES[0].prompt, "--> 7")]
+    with pytest.raises(RunError, match="1 of 1 examples as different tokens, the first q-0"):
+        cache.check(lm, rows_of(lm, changed))
+    swapped = [Row("q-0", row.target, row.prompt, 1.0) for row in rows_of(lm)[:1]]
+    with pytest.raises(RunError, match="as different tokens"):
+        cache.check(lm, swapped)
+
+
+def test_examples_that_do_not_fit_the_mentor_are_left_out_and_named(lm: LanguageModel, tmp_path: Path):
+    """One long rationale must not stop a pass of hours, nor be trained on without its soft labels."""
+    long = Example("q-long", "Tova", "so " * 30)
+    cache = write(lm, tmp_path, [*EXAMPLES, long], max_target_tokens=20)
+    assert "q-long" not in cache.rows
+    assert set(cache.rows) == {e.id for e in EXAMPLES}
+    with pytest.raises(RunError, match=r"no soft labels .* for 1 of 13 examples, the first q-long\. .*now 20"):
+        cache.check(lm, rows_of(lm, [*EXAMPLES, long]))
+
+
+def test_no_example_fits(t5: LanguageModel, tmp_path: Path):
+    """An empty cache cannot be memory-mapped, and teaches nothing."""
+    with pytest.raises(RunError, match="none of the examples fits the mentor"):
+        write(t5, tmp_path, max_target_tokens=1)
+
+
+def test_an_id_names_one_example(t5: LanguageModel, tmp_path: Path):
+    """The second would be distilled from the labels of the first."""
+    with pytest.raises(RunError, match="two examples have the id q-0"):
+        write(t5, tmp_path, [*EXAMPLES, Example("q-0", "Tova", "--> 1")])
+
+
+@pytest.mark.parametrize("changes", [{"temperature": 0.0}, {"top_k": 0}, {"draws": 0}, {"draws": -1}])
+def test_numbers_of_nothing_are_refused(t5: LanguageModel, tmp_path: Path, changes: dict[str, Any]):
+    """A division by zero after an hour of work is too late."""
+    with pytest.raises(RunError, match="must be above zero"):
+        write(t5, tmp_path, **changes)
+
+
+def test_writing_leaves_the_mentor_as_it_was(t5: LanguageModel, tmp_path: Path):
+    """It may go on training, or sample rationales, with the random numbers it would have had."""
+    t5.model.train()
+    state = torch.random.get_rng_state()
+    write(t5, tmp_path)
+    assert t5.model.training
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(parameter.grad is None for parameter in t5.model.parameters())
+
+
+def test_manifest_says_what_it_is(t5: LanguageModel, tmp_path: Path):
+    """Found in a year, the folder must explain itself."""
+    manifest = json.loads(json.dumps(write(t5, tmp_path, temperature=2.0).manifest))
+    assert manifest["arguments"]["mentor"] == t5.fingerprint
+    assert manifest["arguments"]["temperature"] == 2.0
+    assert (manifest["name"], manifest["arguments"]["top_k"]) == (t5.name, 16)
+    assert manifest["files"].keys() == {"rows.jsonl", *ARRAYS}
+
+
+def test_a_network_without_a_last_module_is_read_too(t5: LanguageModel, tmp_path: Path):
+    """Some compute their logits without calling a layer; theirs are picked afterwards."""
+    expected = write(t5, tmp_path / "layer").read(rows_of(t5))
+    t5.model.get_output_embeddings = lambda: None
+    found = write(t5, tmp_path / "function").read(rows_of(t5))
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine is not None
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_folders_can_be_moved(t5: LanguageModel, tmp_path: Path):
+    """A stage is renamed into place when it is finished."""
+    expected = write(t5, tmp_path / "labels.partial").read(rows_of(t5)).log_p
+    shutil.move(tmp_path / "labels.partial", tmp_path / "labels")
+    torch.testing.assert_close(SoftLabels.open(tmp_path / "labels").read(rows_of(t5)).log_p, expected, rtol=0, atol=0)
