@@ -171,12 +171,13 @@ def test_a_sweep_is_one_arm_for_each_combination():
 
 def test_published_sets_what_the_published_code_did_for_all_arms_or_one():
     """A switch that leaves one convention out measures a mixture that nobody published."""
-    recipe = with_mentor(arms=["mentor-kd", {"method": "mentor-kd", "name": "as published", "set": {"published": True}}])
-    ours, theirs = (recipe.for_arm(arm) for arm in recipe.arms)
+    theirs = {"method": "mentor-kd", "name": "as published", "set": {"published": True}}
+    recipe = with_mentor(arms=["mentor-kd", theirs])
+    ours, published = (recipe.for_arm(arm) for arm in recipe.arms)
     assert ours.student.select == "dev_accuracy"
     for key, value in PUBLISHED.items():
         section, _, name = key.partition(".")
-        assert getattr(getattr(theirs, section), name) == value, key
+        assert getattr(getattr(published, section), name) == value, key
         assert getattr(getattr(ours, section), name) != value, key
 
 
