@@ -347,16 +347,19 @@ def test_kill_nine_loses_one_batch_at_most(tiny_t5_folder: Path, tmp_path: Path)
 
 
 def test_a_note_cut_short_does_not_count(t5: LanguageModel, tmp_path: Path):
-    """Killed while writing "12", a note says "1": batch 1 must not pass for done, nor batch 12."""
+    """Killed while writing "3", or "12" as "1": the rest of a line must not run into the next number."""
     write(t5, tmp_path / "whole", batch_tokens=1)
     with pytest.raises(Killed):
         write(t5, tmp_path / "broken", on_done=killing(3), batch_tokens=1)
     note = tmp_path / "broken" / "batches-done.txt"
     assert note.read_text() == "0\n1\n2\n"
-    note.write_text("0\n1\n2\n1")
-    with counting(t5) as after:
+    note.write_text("0\n1\n2\n3")
+    with counting(t5) as after, pytest.raises(Killed):
+        write(t5, tmp_path / "broken", on_done=killing(2), batch_tokens=1)
+    assert note.read_text() == "0\n1\n2\n3\n4\n"
+    with counting(t5) as rest:
         write(t5, tmp_path / "broken", batch_tokens=1)
-    assert len(after) == 9
+    assert (len(after), len(rest)) == (2, 7)
     assert content(tmp_path / "whole") == content(tmp_path / "broken")
 
 

@@ -121,7 +121,6 @@ class FromMentor:
         if self.layers and self.loss != HIDDEN_MSE:
             raise RunError(f"soft_labels.layers are for loss {HIDDEN_MSE}, not {self.loss}. Leave them out.")
         mentor = load(self.model, device="cpu")
-        mentor.model.requires_grad_(False)
         _check_mentor(mentor, lm, rows)
         if self.loss == HIDDEN_MSE:
             return HiddenStates(lm, rows, mentor, self, settings)
