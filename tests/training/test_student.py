@@ -221,7 +221,13 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     ("at_look", "changes"),
-    [(2, {}), (3, {"checkpoint_every": 2}), (4, {}), (4, {"lora": LoraSettings(2, dropout=0.1)})],
+    [
+        (2, {}),
+        (3, {"checkpoint_every": 2}),
+        (3, {"checkpoint_steps": 1}),  # a checkpoint at the last step of an epoch, before its end
+        (4, {}),
+        (4, {"lora": LoraSettings(2, dropout=0.1)}),
+    ],
 )
 def test_going_on_equals_never_stopping(start: Path, tmp_path: Path, at_look: int, changes: dict[str, Any]):
     """Otherwise a crash changes the result, and nobody can say by how much."""

@@ -75,8 +75,15 @@ class Epochs(TrainerCallback):
         self.since = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Ask for a checkpoint within an epoch; the log before it finds a loss that is no number."""
-        if self.settings.checkpoint_steps and state.global_step % self.settings.checkpoint_steps == 0:
+        """Ask for a checkpoint within an epoch; the log before it finds a loss that is no number.
+
+        None at the epoch's last step: resumed from there the Trainer begins the next epoch, and this one never ends.
+        """
+        every, in_epoch = (
+            self.settings.checkpoint_steps,
+            math.ceil(len(self.trainer.batches) / args.gradient_accumulation_steps),
+        )
+        if every and state.global_step % every == 0 and state.global_step % in_epoch:
             control.should_log = control.should_save = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
