@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from tutelage.errors import ModelError
@@ -63,6 +64,34 @@ def digest(folder: Path) -> str:
         with path.open("rb") as file:
             found.update(hashlib.file_digest(file, "sha256").digest())
     return found.hexdigest()
+
+
+def vocabulary(name: str) -> str | None:
+    """What the ids of a local checkpoint mean, in 64 hex digits; None for a hub name and where it cannot be told.
+
+    Checkpoints of equal digests share a vocabulary: one's distribution can teach the other.
+    """
+    folder = locate(name)
+    path = folder / "tokenizer.json" if folder else None
+    if path is None or not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        known = [content["model"]["vocab"], sorted((t["id"], t["content"]) for t in content["added_tokens"])]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+
+def is_encoder_decoder(name: str) -> bool | None:
+    """Whether a local checkpoint has an encoder; None for a hub name."""
+    folder = locate(name)
+    if folder is None:
+        return None
+    try:
+        return bool(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("is_encoder_decoder"))
+    except ValueError as error:
+        raise ModelError(f"model {name!r}: its config.json is not JSON ({error}).") from error
 
 
 def _is_hub_name(name: str) -> bool:

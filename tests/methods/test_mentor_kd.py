@@ -146,3 +146,14 @@ def test_a_chain_is_a_recipe(tmp_path: Path):
 def test_what_a_mentor_lacks_is_told_before_anything_runs(more: dict[str, Any], said: str):
     """A night of training must not end with the sentence that a model does not exist."""
     assert [problem for problem in problems(recipe(arms=["mentor-kd"], **more)) if said in problem]
+
+
+def test_a_mentor_whose_labels_mean_nothing_is_found_before_it_is_trained(tiny_t5_folder: Path):
+    """A day of training the mentor must not end with the sentence that its tokenizer is another one."""
+    foreign = {"model": str(tiny_t5_folder)}
+    (problem,) = problems(recipe(arms=["mentor-kd"], mentor=foreign))
+    assert "different tokenizers" in problem
+    (problem,) = problems(recipe(arms=["mentor-kd"], mentor={"model": "pocket/causal-nano"}))
+    assert "different architectures" in problem
+    rationales_alone = {"method": "mentor-kd", "set": {"soft_labels.weight": 0}}
+    assert not problems(recipe(arms=[rationales_alone], mentor=foreign))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tutelage import checkpoints
-from tutelage.errors import TutelageError
+from tutelage.errors import ModelError, TutelageError
 from tutelage.formats import get_format
 from tutelage.methods import METHODS, NEEDS_MENTOR, NEEDS_TEACHER
 from tutelage.methods.jobs import jobs_of, plan
@@ -61,6 +61,20 @@ def _mentors(recipe: Recipe, arm: Arm) -> Iterator[str]:
     for depth, mentor in enumerate(reversed(recipe.mentors)):
         key = ".".join(["mentor"] * (depth + 1))
         yield from _failure(f"{key}.model", lambda model=mentor.model: checkpoints.fingerprint(model))
+        if recipe.soft_labels.weight:
+            yield from _failure("soft_labels", lambda model=mentor.model: check_lending(model, recipe.student.model))
+
+
+def check_lending(mentor: str, student: str) -> None:
+    """Raise ModelError where a mentor's distributions mean nothing to a student, as far as their files tell."""
+    words = {checkpoints.vocabulary(mentor), checkpoints.vocabulary(student)} - {None}
+    kinds = {checkpoints.is_encoder_decoder(mentor), checkpoints.is_encoder_decoder(student)} - {None}
+    if len(words) > 1 or len(kinds) > 1:
+        what = "tokenizers" if len(words) > 1 else "architectures (one has an encoder, the other none)"
+        raise ModelError(
+            f"mentor {mentor} and student {student} have different {what}, so the mentor's distributions mean nothing "
+            "to the student. Choose two models of one family, or set soft_labels.weight: 0 to use its rationales alone."
+        )
 
 
 def _data(recipe: Recipe) -> Iterator[str]:
