@@ -17,6 +17,9 @@ from tutelage.methods.jobs import Event, Job
 from tutelage.runs import Stage
 from tutelage.tasks.load import Described
 
+OFTEN = ("writes", "lends soft labels")
+"""What jobs tell of after every batch."""
+
 
 def show_problems(problems: Sequence[str], recipe: str) -> None:
     """Raise RecipeError with every problem; nothing happens when there is none."""
@@ -70,7 +73,7 @@ def print_tasks(tasks: Sequence[Described]) -> None:
 
 @contextmanager
 def watching(jobs: Sequence[Job], *, quiet: bool) -> Generator[Callable[[Event], None]]:
-    """Give a function that takes events: a live table on a terminal, a line an epoch elsewhere, nothing when quiet."""
+    """Give a function that takes events: a live table on a terminal, single lines elsewhere, nothing when quiet."""
     if quiet:
         yield lambda event: None
     elif sys.stderr.isatty():
@@ -78,16 +81,34 @@ def watching(jobs: Sequence[Job], *, quiet: bool) -> Generator[Callable[[Event],
         with Live(get_renderable=board.table, console=Console(stderr=True), refresh_per_second=4):
             yield board.take
     else:
-        yield _print_line
+        yield _Lines().take
 
 
-def _print_line(event: Event) -> None:
-    if event.what in ("start", "done") or event.figures.get("epoch_done"):
-        print(f"[{event.job}] {event.what} {_words(event)}".rstrip(), file=sys.stderr, flush=True)
+class _Lines:
+    """Where there is no terminal: a line for the start and end of a job, an epoch, a tenth of what is written."""
+
+    def __init__(self) -> None:
+        self.tenths: dict[tuple[str, str], int] = {}
+
+    def take(self, event: Event) -> None:
+        if event.what in ("start", "done") or event.figures.get("epoch_done") or self._further(event):
+            print(f"[{event.job}] {event.what} {_words(event)}".rstrip(), file=sys.stderr, flush=True)
+
+    def _further(self, event: Event) -> bool:
+        """Whether a job that tells of every batch has come a tenth further; it may start again with other questions."""
+        done, total = event.figures.get("done"), event.figures.get("total")
+        if event.what not in OFTEN or done is None or not total:
+            return False
+        key, tenth = (event.job, event.what), 10 * done // total
+        before = self.tenths.get(key, 0)
+        self.tenths[key] = tenth
+        return tenth > (before if tenth >= before else 0)
 
 
 def _words(event: Event) -> str:
-    return "  ".join(f"{key} {_short(value)}" for key, value in event.figures.items() if key != "epoch_done")
+    figures = {key: value for key, value in event.figures.items() if key not in ("epoch_done", "gradient_norms")}
+    figures |= figures.pop("terms", {})
+    return "  ".join(f"{key} {_short(value)}" for key, value in figures.items() if value is not None)
 
 
 def _short(value: object) -> str:

@@ -20,7 +20,10 @@ SKILLS = {
     "grounded-mentor": ("Grounded mentor", 0.68),
     "mcc-kd": ("MCC-KD", 0.61),
     "kard-oracle": ("KARD with oracle passages", 0.70),
+    "mentor": ("The mentor itself", 0.78),
 }
+OTHERS = ("", 0.6)
+"""Of an arm that stands in no table: it is titled by its name."""
 HOSTILE = "</script><img src=x onerror=document.title='broken'><b>bold</b> & “quoted”\u2028next"
 """A text no page may take for markup; models do write such things."""
 
@@ -37,8 +40,14 @@ def write_run(
     baseline: str | None = "fine-tuning",
     skills: Mapping[str, float] | None = None,
     slowness: float = 1.0,
+    mentors: bool = False,
+    terms: Mapping[str, float] | None = None,
 ) -> Path:
-    """Write a run of made-up students; the same arguments give the same files, `slowness` changes times alone."""
+    """Write a run of made-up students; the same arguments give the same files, `slowness` changes times alone.
+
+    `mentors` adds one a seed for every arm whose name begins with mentor-kd. `terms` names the arms whose loss has a
+    rationale and a soft term, with how many times the gradient of the first is that of the second.
+    """
     luck = random.Random(7)
     numbers = {"train": 200, "dev": 40, "test": test}
     questions: dict[str, Question] = {}
@@ -53,7 +62,9 @@ def write_run(
     asked = [q for q in questions.values() if q.split == "test"]
     hardness = [luck.gauss(0, 1) for _ in asked]
     rows = [
-        _arm(folder, arm, seed, asked, hardness, votes, hostile, (skills or {}).get(arm, SKILLS[arm][1]), slowness)
+        _arm(
+            folder, arm, seed, asked, hardness, votes, hostile, skill_of(arm, skills), slowness, (terms or {}).get(arm)
+        )
         for arm in arms
         for seed in seeds
     ]
@@ -66,11 +77,8 @@ def write_run(
             "counts": numbers,
             "notes": ["Questions are drawn from 24 templates; no template of the test split is seen in training."],
         },
-        "teacher": {
-            "source": "pocket (rule-based, 7% mistakes)",
-            "yield": {"kept": 214, "wrong": 15, "duplicate": 9, "unread": 2, "asked": 240},
-            "per_question": 1.07,
-        },
+        "sources": [TEACHER, *(mentor(arm, seed) for arm in arms if mentors and "mentor-kd" in arm for seed in seeds)],
+        "soft_labels": [soft_labels(seed) for seed in seeds if mentors],
         "arms": rows,
         "questions": "stages/questions-ab12/questions.jsonl",
         "recipe": {"seeds": list(seeds), "arms": list(arms), "student": {"learning_rate": 0.002}},
@@ -88,6 +96,56 @@ def write_run(
     }
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
     return folder
+
+
+TEACHER: dict[str, Any] = {
+    "role": "teacher",
+    "source": "pocket (rule-based, 7% mistakes)",
+    "arms": ["Reasoning distillation"],
+    "seeds": [],
+    "yield": {"kept": 214, "wrong": 15, "duplicate": 9, "unread": 2, "asked": 240},
+    "per_question": 1.07,
+    "asked": 240,
+    "questions": 200,
+    "without_teacher": None,
+    "gained": None,
+    "notes": [],
+}
+
+
+def mentor(arm: str, seed: int) -> dict[str, Any]:
+    """An entry of `sources`, a little different for every seed."""
+    counts = {"kept": 690 + seed, "wrong": 290 - seed, "unread": 31, "duplicate": 64, "cut off": 5}
+    return {
+        "role": "mentor",
+        "source": "pocket/mini",
+        "arms": [SKILLS.get(arm, (arm,))[0]],
+        "seeds": [seed],
+        "yield": {**counts, "asked": sum(counts.values())},
+        "per_question": round((690 + seed) / 420, 2),
+        "asked": 540,
+        "questions": 420,
+        "without_teacher": 340,
+        "gained": 230 + seed,
+        "notes": [],
+    }
+
+
+def soft_labels(seed: int) -> dict[str, Any]:
+    """An entry of `soft_labels`."""
+    return {
+        "mentor": "pocket/mini",
+        "tokens": 40_000 + seed,
+        "top_k": 16,
+        "draws": None,
+        "temperature": 1.0,
+        "bytes_per_token": 100.0,
+    }
+
+
+def skill_of(arm: str, skills: Mapping[str, float] | None) -> float:
+    """How able an arm is: as asked, as in the table, or like most."""
+    return (skills or {}).get(arm, SKILLS.get(arm, OTHERS)[1])
 
 
 def _question(luck: random.Random, split: Any, choices: bool) -> Question:
@@ -115,6 +173,7 @@ def _arm(
     hostile: bool,
     skill: float,
     slowness: float,
+    loudness: float | None,
 ) -> dict[str, Any]:
     luck = random.Random(f"{arm}/{seed}")
     ability = (skill - 0.5) * 3.6 + luck.gauss(0, 0.05)
@@ -123,12 +182,13 @@ def _arm(
         for q, h in zip(asked, hardness, strict=True)
     ]
     _write(folder / f"stages/score-{arm}-{seed}/predictions.jsonl", [to_json(p) for p in found])
-    history = _history(luck, skill, slowness)
+    history = _history(luck, skill, slowness, loudness)
     _write(folder / f"stages/student-{arm}-{seed}/history.jsonl", history)
     best = max(history, key=lambda row: row["dev_accuracy"])
     return {
         "arm": arm,
-        "title": SKILLS[arm][0],
+        "title": SKILLS.get(arm, OTHERS)[0] or arm,
+        "reference": arm == "mentor",
         "seed": seed,
         "predictions": f"stages/score-{arm}-{seed}/predictions.jsonl",
         "history": f"stages/student-{arm}-{seed}/history.jsonl",
@@ -175,7 +235,7 @@ def _reasoning(luck: random.Random, question: Question, answer: str | None) -> s
     return f"{start} {question.text.split(' and finds')[0]}, then some more. The friend has a multiple of that, {said}."
 
 
-def _history(luck: random.Random, skill: float, slowness: float) -> list[dict[str, Any]]:
+def _history(luck: random.Random, skill: float, slowness: float, loudness: float | None) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for epoch in range(1, 11):
         left = 0.62**epoch
@@ -190,9 +250,18 @@ def _history(luck: random.Random, skill: float, slowness: float) -> list[dict[st
                 ),
                 "learning_rate": 2e-3 * (1 - epoch / 10),
                 "seconds": 4.0 * slowness,
+                **(_terms(left, loudness) if loudness else {}),
             }
         )
     return rows
+
+
+def _terms(left: float, loudness: float) -> dict[str, Any]:
+    norm = 1.5 * left**0.5
+    return {
+        "terms": {"rationale": 0.25 + 1.5 * left, "soft": (0.08 + 0.5 * left) / loudness**0.5},
+        "gradient_norms": {"rationale": norm, "soft": norm / loudness},
+    }
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

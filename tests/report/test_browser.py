@@ -176,6 +176,64 @@ def test_curves_can_be_hovered_and_hidden(chromium: Page, report: Report):
     assert page.js("document.querySelectorAll('.curves .gone[data-arm=\"1\"]').length") == 0
 
 
+HOVER = """
+(() => {
+  const field = document.querySelector(".learning .field"), box = field.getBoundingClientRect();
+  field.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + %s * box.width, clientY: box.top + 9 }));
+})()
+"""
+"""The pointer at a share of the width of the first plot."""
+
+SWEEP = ("fine-tuning", *(f"mentor-kd temperature=0.5 soft_labels.weight=0.{n}" for n in range(1, 10)), "mentor")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(360, True), (1280, False)])
+def test_a_sweep_with_long_names_stays_in_the_window(chromium: Page, make_run: MakeRun, width: int, dark: bool):
+    """Names of sweeps are the longest there are; everything that can be opened is opened."""
+    run = make_run(test=12, arms=SWEEP, mentors=True, terms=dict.fromkeys(SWEEP[1:-1], 3.0))
+    write_report(run)
+    chromium.complaints.clear()
+    page = chromium.open(run / "report.html", width=width, dark=dark)
+    page.js("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert page.js("document.documentElement.scrollWidth") <= width
+    assert page.js("document.querySelectorAll('.sweep .spot').length") == 9
+    assert page.js("document.querySelectorAll('.term-figure').length") == 9
+    colours = "[...document.querySelectorAll('.legend .swatch')].map(e => getComputedStyle(e).backgroundColor)"
+    assert len(set(page.js(colours))) == len(SWEEP), "no two arms may look alike"
+    for place in (0.1, 0.45, 0.55, 0.95):
+        page.js(HOVER % place)
+        left, right = page.js("(r => [r.left, r.right])(document.querySelector('.tip').getBoundingClientRect())")
+        assert 0 <= left < right <= width
+    assert page.complaints == []
+
+
+def test_a_reference_is_not_what_one_starts_with(chromium: Page, make_run: MakeRun):
+    """A and B open with the best student and the baseline."""
+    run = make_run(test=40, arms=("fine-tuning", "mentor-kd", "mentor"))
+    write_report(run)
+    page = chromium.open(run / "report.html")
+    assert page.js("document.querySelector('[name=a]').value") == "mentor-kd"
+    assert page.js("document.querySelector('.legend [data-arm=\"2\"]').textContent.trim()").endswith("(reference)")
+
+
+def test_terms_can_be_hovered_and_arms_lit(chromium: Page, make_run: MakeRun):
+    """The tip of a plot of terms names terms, not arms; one line among twelve is found by its name."""
+    run = make_run(test=9, arms=("fine-tuning", "mentor-kd", "mcc-kd"), terms={"mentor-kd": 3.0, "mcc-kd": 9.0})
+    write_report(run)
+    page = chromium.open(run / "report.html", height=6000)
+    place = page.js(
+        "(r => [r.right - 1, r.top + 20])"
+        "(document.querySelectorAll('.term-figure')[1].querySelectorAll('.field')[1].getBoundingClientRect())"
+    )
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
+    tip = page.js("[...document.querySelectorAll('.tip')].filter(t => !t.hidden).map(t => t.textContent).join()")
+    norm = 1.5 * 0.62**5
+    assert tip == f"epoch 10rationale{norm:.3f}soft{norm / 9:.3f}"
+    page.js("document.querySelector('.legend [data-arm=\"1\"]').focus()")
+    assert page.js("document.querySelectorAll('.learning .dim[data-arm=\"1\"]').length") == 0
+    assert page.js("document.querySelectorAll('.learning .dim').length") >= 2 * 2 * 3
+
+
 TYPE_SHELLS = """
 (() => {
   const start = performance.now(), search = document.querySelector("[name=search]");

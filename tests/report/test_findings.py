@@ -77,6 +77,11 @@ def test_titles_bend_only_where_they_are_words():
     assert [findings.at_start(t) for t in ("fine-tuning", "mentor-KD")] == ["Fine-tuning", "mentor-KD"]
 
 
+def test_names_of_sweeps_stay_as_they_are():
+    """Mentor-kd samples=3 is nobody's name."""
+    assert findings.at_start("mentor-kd samples=3") == "mentor-kd samples=3"
+
+
 def headline(run: Path) -> str:
     return make_report(read_run(run)).headline
 
@@ -122,3 +127,81 @@ def test_a_student_no_better_than_one_answer_is_warned_about(make_run: MakeRun):
     found = cautions(run, Reference("yes", score.accuracy))
     assert f"Fine-tuning: not to be told from always answering “yes” ({100 * score.accuracy:.1f}%)." in found
     assert "Reasoning distillation: not to be told" not in found
+
+
+def test_equal_cautions_are_told_once():
+    """Nine arms of a sweep with one fault are one line, not nine."""
+    assert findings.listed(["A"]) == "A"
+    assert findings.listed(["A", "B"]) == "A and B"
+    assert findings.listed(["A", "B", "C"]) == "A, B and C"
+    assert findings.listed(list("ABCDEFG")) == "A, B and 5 other arms"
+
+
+def test_a_reference_wins_nothing(make_run: MakeRun):
+    """The mentor is larger than what was wanted; that it answers better is no finding about students."""
+    skills = {"fine-tuning": 0.2, "mentor-kd": 0.6, "kard": 0.4, "mentor": 0.95}
+    report = make_report(read_run(make_run(arms=tuple(skills), skills=skills, test=80)))
+    assert max(report.scores, key=lambda arm: report.scores[arm].accuracy) == "mentor"
+    assert report.headline.startswith("Mentor-KD beats fine-tuning by ")
+    assert not [text for text in report.key_findings if "mentor itself" in text]
+    assert report.key_findings[0].startswith("Mentor-KD beats fine-tuning by ")
+    assert [text for text in report.findings if "mentor itself" in text], "they stand in the table all the same"
+
+
+def test_a_study_of_references_alone_has_a_headline(make_run: MakeRun):
+    """`arms: [mentor]` is a recipe like any other."""
+    assert headline(make_run(arms=("mentor",), baseline=None, test=20)).startswith("The mentor itself answers ")
+
+
+def test_many_arms_are_counted(make_run: MakeRun):
+    """Nine sentences of one kind are read by nobody; the headline's and the best two stand."""
+    skills = {"fine-tuning": 0.3} | {f"mentor-kd samples={n}": 0.3 + 0.06 * n for n in range(9)}
+    report = make_report(read_run(make_run(arms=tuple(skills), skills=skills, test=100)))
+    best, pair, counted = report.key_findings
+    against = [c for c in report.comparisons if c.b == "fine-tuning"]
+    better = sum(c.p_holm < 0.05 and c.difference > 0 for c in against)
+    assert best.startswith(report.headline)
+    assert "no difference could be shown" in pair or "beats" in pair
+    assert 0 < better < 9
+    assert counted.startswith(f"Of 9 arms compared with fine-tuning, {better} could be shown to be better and 0 ")
+
+
+def rows(*norms: tuple[float | None, float]) -> list[dict[str, object]]:
+    return [{"terms": {"rationale": 1.0, "soft": 0.1}, "gradient_norms": {"rationale": a, "soft": b}} for a, b in norms]
+
+
+def test_a_drowned_term_is_told_with_what_to_do():
+    """An arm named for soft labels that never felt them is a result about something else."""
+    found = findings.drowned(rows((300.0, 1.0), (500.0, 2.0), (90.0, 1.0)))
+    assert found == (
+        "the gradient of the term “rationale” is 250 times that of “soft” in the median over epochs, so “soft” teaches "
+        "next to nothing. Raise soft_labels.weight, or try another soft_labels.temperature."
+    )
+    other = findings.drowned(rows((0.001, 1.0))) or ""
+    assert "“soft” is 1,000 times that of “rationale”" in other
+    assert "Lower soft_labels.weight" in other
+    named = [{"gradient_norms": {"rationale": 500.0, "consistency": 1.0}}]
+    assert (findings.drowned(named) or "").endswith("Raise mcc.weight.")
+
+
+def test_a_term_is_not_drowned_by_one_epoch_or_a_factor_of_a_hundred():
+    """Norms of single batches jump."""
+    assert findings.drowned(rows((100.0, 1.0))) is None
+    assert findings.drowned(rows((101.0, 1.0))) is not None
+    assert findings.drowned(rows((9000.0, 1.0), (5.0, 1.0), (5.0, 1.0))) is None
+
+
+def test_a_term_switched_off_is_not_drowned():
+    """A weight of 0 is a choice."""
+    assert findings.drowned(rows((3.0, 0.0), (2.0, 0.0))) is None
+    assert findings.drowned(rows((None, 1.0))) is None
+    assert findings.drowned([{"epoch": 1, "loss": 0.3}]) is None
+    assert findings.drowned([]) is None
+
+
+def test_drowned_terms_are_among_the_cautions(make_run: MakeRun):
+    """Found and not told is not found."""
+    arms = ("fine-tuning", "mentor-kd", "mcc-kd")
+    found = cautions(make_run(arms=arms, test=9, terms={"mentor-kd": 450.0, "mcc-kd": 3.0}))
+    assert "Mentor-KD: the gradient of the term “rationale” is 450 times that of “soft”" in found
+    assert "MCC-KD: the gradient" not in found

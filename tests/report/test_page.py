@@ -15,7 +15,7 @@ import pytest
 from synthetic_run import HOSTILE
 
 from tutelage.report import write_report
-from tutelage.report.page import digest, duration, script_json, teacher_yield, whole_words
+from tutelage.report.page import digest, duration, script_json, whole_words, yield_row
 from tutelage.types import prediction_from_json
 
 MakeRun = Callable[..., Path]
@@ -73,8 +73,9 @@ def test_titles_and_recipes_are_never_markup(make_run: MakeRun):
     results = json.loads((run / "results.json").read_text())
     results.update(title=HOSTILE, recipe_text=HOSTILE, command=HOSTILE, warnings=[HOSTILE])
     results["arms"][0]["title"] = results["arms"][2]["title"] = HOSTILE
-    results["teacher"]["source"] = HOSTILE
-    results["teacher"]["yield"][HOSTILE] = 3
+    results["sources"][0].update(source=HOSTILE, arms=[HOSTILE], notes=[HOSTILE])
+    results["sources"][0]["yield"][HOSTILE] = 3
+    results["soft_labels"] = [{"mentor": HOSTILE, "tokens": 3}]
     (run / "results.json").write_text(json.dumps(results))
     page = read_page(run)
     assert "img" not in {tag for tag, _ in page.found}
@@ -115,7 +116,7 @@ def test_the_yield_adds_up(make_run: MakeRun):
     """A part left out of the bar is a loss nobody hears of; one never seen before must show as well."""
     run = make_run(test=4)
     results = json.loads((run / "results.json").read_text())
-    results["teacher"]["yield"] = {
+    results["sources"][0]["yield"] = {
         "wrong": 10,
         "kept": 60,
         "asked": 100,
@@ -124,14 +125,64 @@ def test_the_yield_adds_up(make_run: MakeRun):
         "empty": 0,
     }
     (run / "results.json").write_text(json.dumps(results))
-    shown = teacher_yield(write_report(run))
-    assert shown is not None
+    (source,) = write_report(run).sources
+    shown = yield_row(source)
     assert [(p["name"], p["kind"], p["start"], p["width"]) for p in shown["parts"]] == [
         ("kept", "kept", 0, 60),
         ("wrong", "wrong", 60, 10),
         ("cut off", "cut-off", 70, 5),
         ("eaten by the dog", "other", 75, 25),
     ]
+
+
+def test_questions_are_divided_among_teacher_and_mentors(make_run: MakeRun):
+    """A bar that counts a question twice makes the mentor look better than it was."""
+    report = write_report(make_run(test=4, arms=("fine-tuning", "mentor-kd"), seeds=(1, 2), mentors=True))
+    teacher, mentor = map(yield_row, report.sources)
+    assert teacher["covered"] == []
+    assert [(p["name"], p["count"]) for p in mentor["covered"]] == [
+        ("from the teacher", 2 * 540 - 2 * 340),
+        ("filled by the mentor", 231 + 232),
+        ("still without", 2 * 340 - 231 - 232),
+    ]
+    assert mentor["covered"][-1]["start"] + mentor["covered"][-1]["width"] == pytest.approx(100, abs=0.01)
+
+
+def read_text(run: Path) -> str:
+    """What stands on the page without scripts."""
+    text = re.sub(r"<(script|style).*?</\1>", "", (run / "report.html").read_text(), flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", "", text).split())
+
+
+def test_the_page_tells_of_mentors_terms_soft_labels_and_references(make_run: MakeRun):
+    """All that a mentor's arms leave has a place to be looked up; none of it may hide behind a hover."""
+    arms = ("fine-tuning", "mentor-kd", "mentor")
+    run = make_run(test=30, arms=arms, mentors=True, terms={"mentor-kd": 3.0})
+    write_report(run)
+    text = read_text(run)
+    for words in ("Mentor pocket/mini", "for Mentor-KD", "2 seeds (1, 2), summed"):
+        assert words in text
+    assert "The teacher left 680 without a rationale; the mentors filled 463 of them (68.1%)." in text
+    assert "80,003 tokens in 2 caches, top 16, temperature 1, 100 bytes a token, 8.0 MB" in text
+    assert "What their losses are made of" in text
+    assert text.count("The mentor itself (reference)") == 2, "in the table and in the legend"
+
+
+def test_of_many_pairs_most_stand_behind_show_all(make_run: MakeRun):
+    """190 rows hide the one that matters; none may be lost."""
+    arms = ("fine-tuning", *(f"mentor-kd samples={n}" for n in (1, 2, 4, 8, 16)))
+    run = make_run(test=20, arms=arms, seeds=(1,))
+    report = write_report(run)
+    shown, found, more = (
+        (run / "report.html").read_text().partition(f"Show the other {report.leading.count(False)} pairs")
+    )
+    assert found
+    assert shown.count('<span class="versus">') == report.leading.count(True) in (9, 10)
+    assert more.count('<span class="versus">') == report.leading.count(False)
+    assert len(report.comparisons) == 15
+    pairs = {(c.a, c.b) for c, leads in zip(report.comparisons, report.leading, strict=True) if leads}
+    assert ("mentor-kd samples=4", "mentor-kd samples=2") in pairs
+    assert {b for _, b in pairs} >= {"fine-tuning"}
 
 
 def test_figures_can_be_read_without_the_script(make_run: MakeRun):

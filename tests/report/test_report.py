@@ -55,7 +55,9 @@ def test_the_json_holds_every_figure_of_the_table(make_run: MakeRun):
     (pair,) = report["comparisons"]
     assert {"a", "b", "difference", "low", "high", "p", "p_holm", "n", "test", "discordant"} <= set(pair)
     assert (pair["a"], pair["b"]) == ("reasoning-distillation", "fine-tuning")
-    assert {"versions", "seeds", "seconds", "recipe", "task", "teacher", "commit", "command"} <= set(report)
+    assert {"versions", "seeds", "seconds", "recipe", "task", "sources", "soft_labels", "commit", "command"} <= set(
+        report
+    )
 
 
 def test_the_json_is_strict_even_where_a_training_broke_off(make_run: MakeRun):
@@ -118,9 +120,10 @@ often by the first or the second of a pair.
 - Every arm was trained once. Intervals and tests speak of these students, not of the methods: another seed may turn \
 a small difference around. Set “seeds: [1, 2, 3]” in the recipe for more.
 
-## Teacher
+## Where the rationales came from
 
-pocket (rule-based, 7% mistakes): 214 kept, 15 wrong, 9 duplicate, 2 unread, 240 asked.
+- Teacher pocket (rule-based, 7% mistakes): 214 kept, 9 duplicate, 15 wrong, 2 unread. 240 texts; 1.07 kept a question \
+that has any. 200 of 240 questions have a kept one.
 
 ## Again
 
@@ -151,10 +154,58 @@ def test_a_run_without_teacher_history_or_commit_has_a_report(make_run: MakeRun)
     """Plain fine-tuning has no teacher; an installed package has no commit."""
     run = make_run(test=6, arms=("fine-tuning",), seeds=(1,))
     results = json.loads((run / "results.json").read_text())
-    results.update(teacher=None, commit=None, baseline=None, recipe_text=None)
+    results.update(sources=[], soft_labels=[], commit=None, baseline=None, recipe_text=None)
     del results["arms"][0]["history"]
     (run / "results.json").write_text(json.dumps(results))
     report = write_report(run)
     assert report.comparisons == ()
-    assert "## Teacher" not in (run / "report.md").read_text()
+    assert "rationales came from" not in (run / "report.md").read_text()
     assert "How they learnt" not in (run / "report.html").read_text()
+
+
+def test_a_run_of_before_there_were_mentors_has_a_report(make_run: MakeRun):
+    """Nobody trains a hundred students again to see their figures."""
+    run = make_run(test=6)
+    results = json.loads((run / "results.json").read_text())
+    del results["sources"], results["soft_labels"]
+    for row in results["arms"]:
+        del row["reference"]
+    results["teacher"] = {"source": "old.json", "yield": {"kept": 3, "wrong": 1, "asked": 4}, "per_question": 1.5}
+    (run / "results.json").write_text(json.dumps(results))
+    write_report(run)
+    assert "- Teacher old.json: 3 kept, 1 wrong. 4 texts; 1.5 kept a question" in (run / "report.md").read_text()
+    report = read_strictly(run / "report.json")
+    assert report["sources"][0]["role"] == "teacher"
+    assert [arm["reference"] for arm in report["arms"]] == [False, False]
+    results["teacher"] = None
+    (run / "results.json").write_text(json.dumps(results))
+    assert write_report(run).sources == []
+
+
+def test_markdown_and_json_tell_of_mentors(make_run: MakeRun):
+    """Seeds are summed for people and stand apart for programs."""
+    run = make_run(test=6, arms=("fine-tuning", "mentor-kd", "mentor"), seeds=(1, 2, 3), mentors=True)
+    write_report(run)
+    text = (run / "report.md").read_text()
+    assert "- Mentor pocket/mini, for Mentor-KD, 3 seeds (1, 2, 3): 2,076 kept, 192 duplicate, 864 wrong," in text
+    assert "the mentors filled 696 of them (68.2%)." in text
+    assert "Soft labels: pocket/mini: 120,006 tokens in 3 caches" in text
+    assert "| *The mentor itself* (reference) |" in text
+    report = read_strictly(run / "report.json")
+    assert [(s["role"], s["seeds"]) for s in report["sources"]] == [
+        ("teacher", []),
+        ("mentor", [1]),
+        ("mentor", [2]),
+        ("mentor", [3]),
+    ]
+    assert [arm["reference"] for arm in report["arms"]] == [False, False, True]
+
+
+def test_markdown_of_many_arms_stays_short(make_run: MakeRun):
+    """A table of all pairs of twenty arms is read by nobody; where the others are is said."""
+    run = make_run(test=10, arms=("fine-tuning", *(f"mentor-kd samples={n}" for n in range(1, 9))), seeds=(1,))
+    report = write_report(run)
+    text = (run / "report.md").read_text()
+    assert text.count(" − ") == sum(report.leading) < 20
+    assert f"{36 - sum(report.leading)} other pairs of arms: see report.json" in text
+    assert len(read_strictly(run / "report.json")["comparisons"]) == 36

@@ -43,3 +43,40 @@ def test_a_bar_is_as_long_as_its_interval_reaches(make_run: Callable[..., Path])
     report = write_report(make_run(test=40))
     score = report.scores["fine-tuning"]._replace(low=0.25, accuracy=0.5, high=0.75)
     assert bar(score).plain == "█" * (WIDTH // 4) + "▓" * (WIDTH // 4) + "░" * (WIDTH // 4)
+    assert bar(score, 12).plain == "███▓▓▓░░░"
+
+
+def test_a_plain_terminal_has_room_for_bars(make_run: Callable[..., Path]):
+    """Most terminals are eighty columns wide; titles of our own methods must fit beside their bars."""
+    out = io.StringIO()
+    print_table(write_report(make_run(test=9)), Console(file=out, width=80))
+    assert [line for line in out.getvalue().splitlines() if line.startswith("Reasoning distillation ") and "█" in line]
+
+
+def test_figures_stay_whole_beside_long_titles(make_run: Callable[..., Path]):
+    """An interval broken over two lines, or cut to "[23.0, …", is no interval."""
+    arms = ("fine-tuning", *(f"mentor-kd temperature={t}.5 soft_labels.weight=0.0{t}" for t in range(1, 4)), "mentor")
+    report = write_report(make_run(test=40, arms=arms))
+    for width in (60, 80, 120):
+        out = io.StringIO()
+        print_table(report, Console(file=out, width=width))
+        text = out.getvalue()
+        assert max(map(len, text.splitlines())) <= width
+        assert "…" not in text
+        for score in report.scores.values():
+            assert f"[{100 * score.low:.1f}, {100 * score.high:.1f}]" in text
+        assert "(reference)" in text
+        assert ("█" in text) is (width == 120)
+
+
+def test_sources_take_a_line_a_role(make_run: Callable[..., Path]):
+    """What the mentor made of it is the point of Mentor-KD; nine mentors are still one line."""
+    out = io.StringIO()
+    arms = ("fine-tuning", "mentor-kd", "mentor-kd samples=2")
+    print_table(write_report(make_run(test=9, arms=arms, mentors=True)), Console(file=out, width=200))
+    lines = out.getvalue().splitlines()
+    assert [x.strip() for x in lines if "texts kept" in x] == [
+        "• Teacher (pocket (rule-based, 7% mistakes)): 214 of 240 texts kept.",
+        "• 4 mentors (pocket/mini): 2,766 of 4,320 texts kept; "
+        "926 of 1,360 questions filled that the teacher had left without.",
+    ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from statistics import median
+from typing import Any
 
 from tutelage.evaluation.compare import Comparison
 from tutelage.evaluation.metrics import ArmScore
@@ -14,6 +16,12 @@ LEVEL = 0.05
 
 MANY = 0.05
 """Share of unread answers or cut rationales from which a report warns."""
+
+MOST_NAMED = 3
+"""Arms that one caution names."""
+
+LOUD = 100.0
+"""A term of the loss drowns another from so many times its gradient norm on."""
 
 
 def percent(share: float | None) -> str:
@@ -57,8 +65,8 @@ def in_sentence(title: str) -> str:
 
 
 def at_start(title: str) -> str:
-    """A title at the start of a sentence."""
-    return title[:1].upper() + title[1:] if title.islower() else title
+    """A title at the start of a sentence; the name of an arm of a sweep, mentor-kd samples=3, stays as it is."""
+    return title[:1].upper() + title[1:] if title.islower() and "=" not in title else title
 
 
 def is_shown(comparison: Comparison) -> bool:
@@ -66,15 +74,25 @@ def is_shown(comparison: Comparison) -> bool:
     return comparison.p_holm < LEVEL
 
 
+def students(arms: Sequence[ArmRun]) -> list[ArmRun]:
+    """The arms that compete: all but references, or all where there is nothing else."""
+    return [arm for arm in arms if not arm.is_reference] or list(arms)
+
+
+def ranked(arms: Sequence[ArmRun], scores: Mapping[str, ArmScore]) -> list[str]:
+    """The arms that compete, the most accurate first."""
+    return sorted((arm.arm for arm in students(arms)), key=lambda arm: -scores[arm].accuracy)
+
+
 def headline(
     arms: Sequence[ArmRun], scores: Mapping[str, ArmScore], comparisons: Sequence[Comparison], baseline: str | None
 ) -> str:
-    """The one sentence to take away: the best arm against the baseline, or else against the next best."""
+    """The one sentence to take away: the best student against the baseline, or else against the next best."""
     if not arms:
         return "Nothing was scored."
     titles = {arm.arm: arm.title for arm in arms}
-    ranked = sorted(titles, key=lambda arm: -scores[arm].accuracy)
-    best, other = ranked[0], baseline if baseline not in (None, ranked[0]) else (ranked[1:] or [None])[0]
+    best, *others = ranked(arms, scores)
+    other = baseline if baseline not in (None, best) else (others or [None])[0]
     if other is None:
         return (
             f"{at_start(titles[best])} answers {percent(scores[best].accuracy)} of {scores[best].n} questions correctly"
@@ -83,9 +101,20 @@ def headline(
     if is_shown(pair):
         gain = abs(pair.difference)
         return f"{at_start(titles[best])} beats {in_sentence(titles[other])} by {points(gain)} points"
-    if len(arms) > 2 and best == baseline:
+    if len(others) > 1 and best == baseline:
         return f"No arm could be shown to beat {in_sentence(titles[best])}"
     return f"No difference between {in_sentence(titles[best])} and {in_sentence(titles[other])} could be shown"
+
+
+def against_baseline(comparisons: Sequence[Comparison], titles: Mapping[str, str], baseline: str) -> str:
+    """How the arms fared against the baseline, in one sentence: for studies of many arms."""
+    pairs = [c for c in comparisons if c.b == baseline]
+    better = sum(is_shown(c) and c.difference > 0 for c in pairs)
+    worse = sum(is_shown(c) and c.difference < 0 for c in pairs)
+    return (
+        f"Of {len(pairs)} arms compared with {in_sentence(titles[baseline])}, {better} could be shown to be better and "
+        f"{worse} to be worse; {len(pairs) - better - worse} could not be told from it."
+    )
 
 
 def sentence(comparison: Comparison, titles: Mapping[str, str]) -> str:
@@ -107,10 +136,18 @@ def sentence(comparison: Comparison, titles: Mapping[str, str]) -> str:
 
 def cautions(arms: Sequence[ArmRun], scores: Mapping[str, ArmScore], reference: Reference | None) -> list[str]:
     """What a reader should know before believing the figures."""
-    return [
-        *_about_seeds(arms),
-        *(text for arm in arms for text in _about_arm(arm, scores[arm.arm], reference)),
-    ]
+    whose: dict[str, list[str]] = {}
+    for arm in arms:
+        for text in _about_arm(arm, scores[arm.arm], reference):
+            whose.setdefault(text, []).append(at_start(arm.title))
+    return [*_about_seeds(arms), *(f"{listed(titles)}: {text}" for text, titles in whose.items())]
+
+
+def listed(titles: Sequence[str]) -> str:
+    """Names in a row, the first few of many: A; A and B; A, B and 5 other arms."""
+    if len(titles) > MOST_NAMED:
+        return f"{', '.join(titles[: MOST_NAMED - 1])} and {len(titles) - MOST_NAMED + 1} other arms"
+    return " and ".join(filter(None, (", ".join(titles[:-1]), titles[-1])))
 
 
 def _about_seeds(arms: Sequence[ArmRun]) -> list[str]:
@@ -131,21 +168,19 @@ def _about_seeds(arms: Sequence[ArmRun]) -> list[str]:
 
 
 def _about_arm(arm: ArmRun, score: ArmScore, reference: Reference | None) -> list[str]:
-    title, answers = at_start(arm.title), score.n * len(score.seeds)
+    answers = score.n * len(score.seeds)
     found: list[str] = []
     if score.unread > MANY * answers:
-        found.append(
-            f"{title}: {percent(score.unread / answers)} of the answers could not be read; they count as wrong."
-        )
+        found.append(f"{percent(score.unread / answers)} of the answers could not be read; they count as wrong.")
     texts = sum(len(p.rationales) for t in arm.by_seed.values() for p in t.predictions)
     if score.cut > MANY * texts:
-        found.append(f"{title}: {percent(score.cut / texts)} of the rationales were cut at the length limit.")
+        found.append(f"{percent(score.cut / texts)} of the rationales were cut at the length limit.")
     if reference is not None and score.low <= reference.accuracy <= score.high:
-        found.append(
-            f"{title}: not to be told from always answering “{reference.answer}” ({percent(reference.accuracy)})."
-        )
+        found.append(f"not to be told from always answering “{reference.answer}” ({percent(reference.accuracy)}).")
+    if drowning := _drowned_in(arm):
+        found.append(drowning)
     if _still_learning(arm):
-        found.append(f"{title}: the last epoch was the best on dev with every seed; more epochs may help.")
+        found.append("the last epoch was the best on dev with every seed; more epochs may help.")
     return found
 
 
@@ -157,3 +192,55 @@ def _still_learning(arm: ArmRun) -> bool:
         if len(epochs) < 2 or best is None or not isfinite(best) or best < max(epochs):
             return False
     return bool(arm.by_seed)
+
+
+def _drowned_in(arm: ArmRun) -> str | None:
+    return drowned([row for trained in arm.by_seed.values() for row in trained.history])
+
+
+def drowned(history: Sequence[Mapping[str, Any]]) -> str | None:
+    """What to say where, in the median over epochs, one term's gradient is over `LOUD` times another's.
+
+    A term without any gradient was switched off: it drowns nothing and is not drowned.
+    """
+    norms = gradient_norms(history)
+    if len(norms) < 2:
+        return None
+    middle = {name: median(found.values()) for name, found in norms.items()}
+    loud, quiet = max(middle, key=lambda name: middle[name]), min(middle, key=lambda name: middle[name])
+    ratios = [norms[loud][row] / norms[quiet][row] for row in norms[loud].keys() & norms[quiet].keys()]
+    if not ratios or (ratio := median(ratios)) <= LOUD:
+        return None
+    return (
+        f"the gradient of the term “{loud}” is {ratio:,.0f} times that of “{quiet}” in the median over epochs, so "
+        f"“{quiet}” teaches next to nothing. {_remedy(loud, quiet)}"
+    )
+
+
+def gradient_norms(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
+    """The positive gradient norms of each term, by the number of the row."""
+    found: dict[str, dict[int, float]] = {}
+    for number, row in enumerate(history):
+        for name, norm in (row.get("gradient_norms") or {}).items():
+            if norm is not None and isfinite(norm) and norm > 0:
+                found.setdefault(name, {})[number] = norm
+    return found
+
+
+WEIGHTS = {
+    "soft": "soft_labels.weight",
+    "consistency": "mcc.weight",
+    "predict": "step_by_step.answer_share",
+}
+"""The setting that makes a term louder."""
+
+
+def _remedy(loud: str, quiet: str) -> str:
+    if "soft" in (loud, quiet):
+        turn = "Raise" if quiet == "soft" else "Lower"
+        return f"{turn} soft_labels.weight, or try another soft_labels.temperature."
+    if quiet in WEIGHTS:
+        return f"Raise {WEIGHTS[quiet]}."
+    if loud in WEIGHTS:
+        return f"Lower {WEIGHTS[loud]}."
+    return f"Give “{quiet}” more weight or “{loud}” less."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tutelage.report.findings import interval, is_shown, p_value, percent, signed
 from tutelage.report.report import Report
+from tutelage.report.sources import Source, sentences, soft_label_lines
 
 
 def markdown(report: Report) -> str:
@@ -20,10 +20,11 @@ def markdown(report: Report) -> str:
         bullets(report.key_findings),
     ]
     if report.comparisons:
-        blocks += ["## Comparisons", table(*_comparisons(report)), _about_tests(report)]
+        blocks += ["## Comparisons", table(*_comparisons(report)), _left_out(report), _about_tests(report)]
     if report.cautions:
         blocks += ["## Keep in mind", bullets(report.cautions)]
-    blocks += ["## Teacher", _teacher(results["teacher"])] if results.get("teacher") else []
+    if report.sources:
+        blocks += ["## Where the rationales came from", "\n".join(map(_source, report.sources))]
     blocks += ["## Again", *_again(report)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -46,7 +47,7 @@ def _arms(report: Report) -> tuple[list[str], list[list[str]]]:
         score = report.scores[arm.arm]
         rows.append(
             [
-                plain(arm.title),
+                f"*{plain(arm.title)}* (reference)" if arm.is_reference else plain(arm.title),
                 percent(score.accuracy),
                 interval(score.low, score.high),
                 " ".join(percent(share) for share in score.per_seed),
@@ -72,8 +73,14 @@ def _comparisons(report: Report) -> tuple[list[str], list[list[str]]]:
             f"{c.a_only} : {c.b_only}",
             "yes" if is_shown(c) else "no",
         ]
-        for c in report.comparisons
+        for c, leads in zip(report.comparisons, report.leading, strict=True)
+        if leads
     ]
+
+
+def _left_out(report: Report) -> str:
+    hidden = report.leading.count(False)
+    return f"{count(hidden, 'other pair')} of arms: see report.json or report.html." if hidden else ""
 
 
 def _about_tests(report: Report) -> str:
@@ -84,9 +91,14 @@ def _about_tests(report: Report) -> str:
     )
 
 
-def _teacher(teacher: dict[str, Any]) -> str:
-    kept = ", ".join(f"{value} {key}" for key, value in (teacher.get("yield") or {}).items())
-    return f"{plain(str(teacher.get('source', '')))}: {kept}."
+def _source(source: Source) -> str:
+    """A bullet for a teacher or mentor; its arms are named where there may be several of its role."""
+    role = source.role[:1].upper() + source.role[1:]
+    whose = f", for {plain(' and '.join(source.arms))}" if source.role == "mentor" and source.arms else ""
+    seeds = f", {count_of_seeds(source.seeds)}" if source.seeds else ""
+    became = ", ".join(f"{number:,} {plain(name)}" for name, number in source.counts.items())
+    said = [became + ".", *sentences(source), *map(plain, source.notes)]
+    return f"- {role} {plain(source.name)}{whose}{seeds}: {' '.join(said)}"
 
 
 def _again(report: Report) -> list[str]:
@@ -94,12 +106,19 @@ def _again(report: Report) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in (results.get("versions") or {}).items())
     commit = f", commit {results['commit']}" if results.get("commit") else ""
     took = f"Took {results['seconds']:.0f} s on {results.get('machine') or 'an unknown machine'}."
-    return [f"```sh\n{results.get('command', '')}\n```", f"{versions}{commit}.", took if results.get("seconds") else ""]
+    soft = [f"Soft labels: {plain(line)}." for line in soft_label_lines(results)]
+    command = f"```sh\n{results.get('command', '')}\n```"
+    return [command, f"{versions}{commit}.", *soft, took if results.get("seconds") else ""]
 
 
 def count(number: int, noun: str) -> str:
     """A number with its noun: 1 seed, 3 seeds."""
     return f"{number} {noun}" + "s" * (number != 1)
+
+
+def count_of_seeds(seeds: Sequence[int]) -> str:
+    """Which seeds: seed 2, 3 seeds (1, 2, 3)."""
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(map(str, seeds))})"
 
 
 def plain(text: str) -> str:

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -20,38 +21,57 @@ from markupsafe import Markup, escape
 
 from tutelage.evaluation.compare import Comparison
 from tutelage.report import findings, plots
-from tutelage.report.markdown import count
+from tutelage.report.browser import browser_data, texts, trained
+from tutelage.report.markdown import count, count_of_seeds
 from tutelage.report.report import Report, seconds_of
-from tutelage.report.run import Trained
-from tutelage.types import Verdict
+from tutelage.report.sources import YIELD, Source, sentences, soft_label_lines
+from tutelage.report.sweeps import find_sweeps, looks, sweep_plot
+from tutelage.report.terms import term_names, term_plots
 
-LETTERS = {Verdict.CORRECT: "c", Verdict.WRONG: "w", Verdict.UNREAD: "u"}
+KINDS = {*YIELD[:6], "from the teacher", "filled by the mentor", "still without"}
+"""Parts of bars that have a colour of their own; others are grey."""
 
-YIELD = ("kept", "over the limit", "duplicate", "wrong", "unread", "cut off", "empty", "not judged", "no question")
-"""What can become of a rationale, in the order of the bar; the page has a colour for the first six, grey for others."""
+FEW_SOURCES = 5
+FEW_TERM_PLOTS = 4
+"""More than these stand behind a "show all"."""
 
 
 def page(report: Report) -> str:
     """The whole of report.html."""
     style, script = asset("report.css"), asset("report.js")
-    template = environment().from_string(asset("report.html"))
-    return template.render(
-        report=report,
-        results=report.run.results,
-        style=Markup(style),
-        script=Markup(script),
-        policy=f"default-src 'none'; style-src {digest(style)}; script-src {digest(script)}; base-uri 'none'",
-        lead=lead(report),
-        arms=arm_rows(report),
-        reference=report.run.reference,
-        accuracies=accuracy_plot(report),
-        pairs=pair_rows(report),
-        panels=plots.panels(report.arms),
-        teacher=teacher_yield(report),
-        facts=facts(report),
-        asked=len(report.run.questions),
-        data=script_json(browser_data(report)),
-        texts={f"{n}-{seed}": script_json(texts(report, t)) for n, seed, t in trained(report)},
+    sweeps = find_sweeps(report.arms)
+    colours = looks(report.arms, sweeps)
+    curves, terms = plots.panels(report.arms), term_plots(report.arms)
+    return (
+        environment()
+        .from_string(asset("report.html"))
+        .render(
+            report=report,
+            results=report.run.results,
+            style=Markup(style),
+            script=Markup(script),
+            policy=f"default-src 'none'; style-src {digest(style)}; script-src {digest(script)}; base-uri 'none'",
+            lead=lead(report),
+            arms=arm_rows(report, colours),
+            reference=report.run.reference,
+            accuracies=accuracy_plot(report),
+            sweeps=[sweep_plot(s, report.arms, report.scores, report.run.results.get("baseline")) for s in sweeps],
+            looks=colours,
+            references={arm.arm for arm in report.arms if arm.is_reference},
+            pairs=pair_rows(report),
+            panels=curves,
+            crowded=plots.is_crowded(report.arms),
+            terms=terms,
+            term_names=term_names(report.arms),
+            few_terms=FEW_TERM_PLOTS,
+            sources=[yield_row(source) for source in report.sources],
+            few_sources=FEW_SOURCES,
+            soft_labels=soft_label_lines(report.run.results),
+            facts=facts(report),
+            asked=len(report.run.questions),
+            data=script_json(browser_data(report, colours, curves, terms)),
+            texts={f"{n}-{seed}": script_json(texts(report, t)) for n, seed, t in trained(report)},
+        )
     )
 
 
@@ -87,14 +107,6 @@ def digest(text: str) -> str:
 def script_json(value: Any) -> Markup:
     """JSON that can stand inside a script element: no `<`, `>` or `&` is left in it."""
     return htmlsafe_json_dumps(value, dumps=lambda v, **_: json.dumps(v, allow_nan=False, separators=(",", ":")))
-
-
-def trained(report: Report) -> list[tuple[int, int, Trained]]:
-    """(number of the arm, seed, what it did) of every arm and seed."""
-    return [(n, seed, t) for n, arm in enumerate(report.arms) for seed, t in arm.by_seed.items()]
-
-
-# --- what stands still
 
 
 def lead(report: Report) -> list[str]:
@@ -135,7 +147,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def arm_rows(report: Report) -> list[dict[str, Any]]:
+def arm_rows(report: Report, colours: Sequence[str]) -> list[dict[str, Any]]:
     """Arms as rows of the table."""
     along = _accuracy_axis(report)
     return [
@@ -143,6 +155,8 @@ def arm_rows(report: Report) -> list[dict[str, Any]]:
             "number": n,
             "arm": arm.arm,
             "title": arm.title,
+            "look": colours[n],
+            "is_reference": arm.is_reference,
             "score": score,
             "unread": score.unread / (score.n * len(score.seeds)),
             "range": plots.accuracy_range(score, along),
@@ -167,18 +181,15 @@ def accuracy_plot(report: Report) -> dict[str, Any]:
 
 
 def pair_rows(report: Report) -> dict[str, Any]:
-    """Comparisons as rows of their table, and the axis they share."""
+    """Comparisons as rows of their table, those behind "show all" apart, and the axis they share."""
     if not report.comparisons:
-        return {"rows": [], "ticks": [], "zero": None}
+        return {"rows": [], "more": [], "ticks": [], "zero": None}
     along, titles = plots.difference_axis(report.comparisons), report.titles
-    numbers = {arm.arm: n for n, arm in enumerate(report.arms)}
     rows = [
         {
             "c": c,
             "a": titles[c.a],
             "b": titles[c.b],
-            "a_number": numbers[c.a],
-            "b_number": numbers[c.b],
             "shown": findings.is_shown(c),
             "range": plots.difference_range(c, along),
             "word": word(c),
@@ -187,7 +198,12 @@ def pair_rows(report: Report) -> dict[str, Any]:
         for c, text in zip(report.comparisons, report.findings, strict=True)
     ]
     labels = plots.ticks(along, lambda v: "0" if abs(v) < 1e-9 else f"{findings.signed(v).removesuffix('.0')}")
-    return {"rows": rows, "ticks": labels, "zero": along.place(0.0)}
+    return {
+        "rows": [row for row, leads in zip(rows, report.leading, strict=True) if leads],
+        "more": [row for row, leads in zip(rows, report.leading, strict=True) if not leads],
+        "ticks": labels,
+        "zero": along.place(0.0),
+    }
 
 
 def word(comparison: Comparison) -> str:
@@ -197,72 +213,31 @@ def word(comparison: Comparison) -> str:
     return "better" if comparison.difference > 0 else "worse"
 
 
-def teacher_yield(report: Report) -> dict[str, Any] | None:
-    """What became of the teacher's rationales: parts of a bar, in percent of its length."""
-    teacher = report.run.results.get("teacher")
-    counts = {name: n for name, n in ((teacher or {}).get("yield") or {}).items() if isinstance(n, int)}
-    asked = counts.pop("asked", None)
-    total = sum(counts.values())
-    if not teacher or not total:
-        return None
-    parts, start = [], 0.0
-    for name in sorted(filter(counts.get, counts), key=lambda k: YIELD.index(k) if k in YIELD else len(YIELD)):
-        width = 100 * counts[name] / total
-        kind = name.replace(" ", "-") if name in YIELD[:6] else "other"
-        place = {"start": round(start, 3), "width": round(width, 3)}
-        parts.append({"name": name, "kind": kind, "count": counts[name], **place})
-        start += width
-    known = {key: teacher.get(key) for key in ("source", "per_question")}
-    return {**known, "asked": asked, "parts": parts, "notes": teacher.get("notes") or []}
-
-
-# --- what the browser of questions shows
-
-
-def browser_data(report: Report) -> dict[str, Any]:
-    """Questions, and for every arm and seed one letter a question: c correct, w wrong, u unread."""
-    questions = report.run.questions
+def yield_row(source: Source) -> dict[str, Any]:
+    """One teacher or mentor: what became of its texts, and of the questions, as parts of bars."""
+    asked, without, gained = source.asked, source.without_teacher, source.gained
+    covered = (
+        bar({"from the teacher": asked - without, "filled by the mentor": gained, "still without": without - gained})
+        if asked and without is not None and gained is not None
+        else []
+    )
     return {
-        "arms": [{"arm": a.arm, "title": a.title, "seeds": list(a.by_seed)} for a in report.arms],
-        "baseline": report.run.results.get("baseline"),
-        "questions": [
-            {
-                "id": q.id,
-                "text": q.text,
-                "choices": q.choices,
-                "answer": q.answer,
-                "source": q.meta.get("source_id", ""),
-            }
-            for q in questions
-        ],
-        "verdicts": [[_letters(report, t) for t in arm.by_seed.values()] for arm in report.arms],
-        "panels": [
-            {
-                "share": p.is_share,
-                "low": p.x_low,
-                "high": p.x_high,
-                "lines": [[x.arm, x.seed, x.values] for x in p.lines],
-            }
-            for p in plots.panels(report.arms)
-        ],
+        "source": source,
+        "parts": bar(source.counts),
+        "covered": covered if without else [],
+        "sentences": sentences(source),
+        "seeds": count_of_seeds(source.seeds) if source.seeds else "",
     }
 
 
-def _letters(report: Report, trained: Trained) -> str:
-    found = {p.question_id: LETTERS[p.verdict] for p in trained.predictions}
-    return "".join(found[q.id] for q in report.run.questions)
-
-
-def texts(report: Report, trained: Trained) -> list[list[Any]]:
-    """For each question the voted answer and its rationales: text, answer, verdict, tokens, finished, passages."""
-    found = {p.question_id: p for p in trained.predictions}
-    return [
-        [
-            found[q.id].answer,
-            [
-                [r.text, r.answer, LETTERS[r.verdict or Verdict.UNREAD], r.tokens, int(r.finished), list(r.passage_ids)]
-                for r in found[q.id].rationales
-            ],
-        ]
-        for q in report.run.questions
-    ]
+def bar(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Parts of a bar, in percent of its length, in the order given."""
+    total, start, parts = sum(counts.values()), 0.0, []
+    for name, number in counts.items():
+        if number:
+            width = 100 * number / total
+            kind = name.replace(" ", "-") if name in KINDS else "other"
+            place = {"start": round(start, 3), "width": round(width, 3)}
+            parts.append({"name": name, "kind": kind, "count": number, **place})
+            start += width
+    return parts

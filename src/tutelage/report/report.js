@@ -57,7 +57,8 @@
   const form = find(".tools"), list = find(".list"), detail = find(".detail");
   const KEYS = ["search", "filter", "a", "b", "sort", "deep", "q"];
   const otherThan = (arm) => Math.max(0, arms.findIndex((_, n) => n !== arm));
-  const first = Math.max(0, arms.reduce((best, _, a) => (total(a) > total(best) ? a : best), 0));
+  const students = [...arms.keys()].filter((a) => !arms[a].reference);
+  const first = students.reduce((best, a) => (total(a) > total(best) ? a : best), students[0] ?? 0);
   const base = arms.findIndex((arm) => arm.arm === data.baseline);
   const DEFAULTS = {
     search: "", filter: "", sort: "", deep: "", q: "",
@@ -141,17 +142,15 @@
   }
 
   function drawColumns() {
-    find(".side").classList.toggle("dense", arms.reduce((sum, arm) => sum + arm.seeds.length, 0) > 14);
-    arms.forEach((arm, a) => {
-      const head = make("span", { class: `arm-${a % 8}`, title: arm.title }, initials(arm.title));
+    const dense = arms.reduce((sum, arm) => sum + arm.seeds.length, 0) > 14;
+    find(".side").classList.toggle("dense", dense);
+    arms.forEach((arm) => {
+      const fits = !dense || arm.seeds.length > 1;
+      const head = make("span", { class: arm.look, title: arm.title }, fits ? arm.short : "");
       head.style.width = `calc(${arm.seeds.length} * (var(--mark) + 2px) - 2px)`;
       find(".columns").append(head);
     });
   }
-  const initials = (title) => {
-    const words = title.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
-    return (words.length > 1 ? words.slice(0, 2).map((w) => w[0]).join("") : title.slice(0, 2)).toUpperCase();
-  };
   const isNarrow = () => matchMedia("(max-width: 48rem)").matches;
 
   function select(q, follow = true) {
@@ -218,7 +217,7 @@
   }
 
   function card(a, q) {
-    const made = make("section", { class: `card arm-${a % 8}` }, make("h3", {}, arms[a].title));
+    const made = make("section", { class: `card ${arms[a].look}` }, make("h3", {}, arms[a].title));
     made.style.margin = "0";
     arms[a].seeds.forEach((seed, s) => made.append(answer(a, q, seed, verdicts[a][s][q])));
     return made;
@@ -321,30 +320,37 @@
 
   const hidden = new Set();
   for (const button of findAll(".legend button")) {
+    const arm = Number(button.dataset.arm);
+    const light = (on) => { for (const mark of findAll(".learning [data-arm]")) mark.classList.toggle("dim", on && mark.dataset.arm !== button.dataset.arm); };
     button.addEventListener("click", () => {
-      const arm = Number(button.dataset.arm), off = !hidden.has(arm);
+      const off = !hidden.has(arm);
       off ? hidden.add(arm) : hidden.delete(arm);
       button.setAttribute("aria-pressed", String(!off));
       for (const mark of findAll(`.curves [data-arm="${arm}"]`)) mark.classList.toggle("gone", off);
+      light(!off);
     });
+    for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => light(!hidden.has(arm)));
+    for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => light(false));
   }
 
+  const MOST = 10;
+  const figure = (value) => (Math.abs(value) >= 0.01 || value === 0 ? value.toFixed(3) : value.toPrecision(2));
   function tipAt(panel, epoch) {
-    const rows = [make("b", {}, `epoch ${epoch}`)];
-    arms.forEach((arm, a) => {
-      if (hidden.has(a)) return;
-      const values = panel.lines.filter(([n]) => n === a).flatMap(([, , points]) => points.filter(([e]) => e === epoch).map(([, v]) => v));
-      if (!values.length) return;
-      const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
-      const swatch = make("span", { class: "swatch" });
-      rows.push(make("div", { class: `arm-${a % 8}` }, make("span", {}, swatch, arm.title), make("span", {}, panel.share ? `${(100 * mean).toFixed(1)}%` : mean.toFixed(3))));
-    });
-    return rows;
+    const series = panel.terms ? data.terms.map((title, n) => ({ title, look: `term-${n % 4}` })) : arms;
+    const found = series.map(({ title, look }, n) => {
+      const values = panel.lines.filter(([of]) => of === n).flatMap(([, points]) => points.filter(([e]) => e === epoch).map(([, v]) => v));
+      return { title, look, gone: !values.length || (!panel.terms && hidden.has(n)), mean: values.reduce((sum, v) => sum + v, 0) / values.length };
+    }).filter(({ gone }) => !gone);
+    if (found.length > MOST) found.sort((x, y) => (panel.share ? y.mean - x.mean : x.mean - y.mean));
+    const rows = found.slice(0, MOST).map(({ title, look, mean }) =>
+      make("div", { class: look }, make("span", {}, make("span", { class: "swatch" }), title), make("span", {}, panel.share ? `${(100 * mean).toFixed(1)}%` : figure(mean))));
+    if (found.length > MOST) rows.push(make("div", { class: "muted" }, `and ${found.length - MOST} behind these`));
+    return [make("b", {}, `epoch ${epoch}`), ...rows];
   }
 
-  for (const figure of findAll(".panel")) {
-    const panel = data.panels[Number(figure.dataset.panel)], field = find(".field", figure), tip = find(".tip", figure);
-    const epochs = [...new Set(panel.lines.flatMap(([, , points]) => points.map(([e]) => e)))].sort((x, y) => x - y);
+  for (const plot of findAll("[data-panel]")) {
+    const panel = data.panels[Number(plot.dataset.panel)], field = find(".field", plot), tip = find(".tip", plot);
+    const epochs = [...new Set(panel.lines.flatMap(([, points]) => points.map(([e]) => e)))].sort((x, y) => x - y);
     field.addEventListener("pointermove", (event) => {
       const box = field.getBoundingClientRect();
       const at = panel.low + ((event.clientX - box.left) / box.width) * (panel.high - panel.low);
@@ -356,6 +362,9 @@
       field.classList.add("hovered");
       tip.style.left = place < 0.5 ? `calc(${100 * place}% + 10px)` : "auto";
       tip.style.right = place < 0.5 ? "auto" : `calc(${100 * (1 - place)}% + 10px)`;
+      tip.style.transform = "none";
+      const stands = tip.getBoundingClientRect(), room = document.documentElement.clientWidth - 6;
+      tip.style.transform = `translateX(${Math.max(6 - stands.left, 0) || Math.min(room - stands.right, 0)}px)`;
     });
     field.addEventListener("pointerleave", () => { tip.hidden = true; field.classList.remove("hovered"); });
   }

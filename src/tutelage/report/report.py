@@ -6,8 +6,9 @@ under the keys `seconds`, `started` and `finished` alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from tutelage.evaluation.compare import Comparison, compare_arms
 from tutelage.evaluation.metrics import ArmScore, score_arm
 from tutelage.report import findings
 from tutelage.report.run import ArmRun, Run, read_run
+from tutelage.report.sources import Source, read_sources, sources_of
+from tutelage.report.sweeps import find_sweeps
 from tutelage.runs import write_json, write_text
 
 
@@ -41,17 +44,53 @@ class Report:
 
     @property
     def key_findings(self) -> list[str]:
-        """Those to read first: the headline's, those with the baseline, the best arm against the next best."""
+        """Those to read first: the headline's, those with the baseline, the best student against the next best.
+
+        Of many, the headline's and the best against the next stand; the others are counted in one sentence.
+        """
         baseline = self.run.results.get("baseline")
-        ranked = sorted(self.scores, key=lambda arm: -self.scores[arm].accuracy)
+        competing = findings.ranked(self.arms, self.scores)
         pairs = [({c.a, c.b}, text) for c, text in zip(self.comparisons, self.findings, strict=True)]
-        key = [(pair, text) for pair, text in pairs if baseline in pair or pair == set(ranked[:2])]
-        return [text for _, text in sorted(key, key=lambda p: p[0] != {ranked[0], baseline})]
+        key = [(p, text) for p, text in pairs if p <= set(competing) and (baseline in p or p == set(competing[:2]))]
+        first = sorted(key, key=lambda p: p[0] != {competing[0], baseline})
+        if len(key) <= MANY_FINDINGS or baseline is None:
+            return [text for _, text in first]
+        few = [text for pair, text in first if pair in ({competing[0], baseline}, set(competing[:2]))]
+        students = [c for c in self.comparisons if {c.a, c.b} <= set(competing)]
+        return [*few, findings.against_baseline(students, self.titles, baseline)]
+
+    @property
+    def leading(self) -> list[bool]:
+        """For each comparison whether it is to be shown at once: all of few; of many, `leading_pairs`."""
+        if len(self.comparisons) <= MANY_COMPARISONS:
+            return [True] * len(self.comparisons)
+        pairs = leading_pairs(self.arms, findings.ranked(self.arms, self.scores), self.run.results.get("baseline"))
+        return [{c.a, c.b} in pairs for c in self.comparisons]
+
+    @property
+    def sources(self) -> list[Source]:
+        """Teacher and mentors."""
+        return read_sources(self.run.results)
 
     @property
     def titles(self) -> dict[str, str]:
         """What people call each arm."""
         return {arm.arm: arm.title for arm in self.run.arms}
+
+
+MANY_FINDINGS = 5
+MANY_COMPARISONS = 12
+
+
+def leading_pairs(arms: Sequence[ArmRun], competing: Sequence[str], baseline: str | None) -> list[set[str]]:
+    """Every arm with the baseline, neighbours within a sweep, and the best student with the next best."""
+    neighbours = [
+        {arms[a.arm].arm, arms[b.arm].arm}
+        for sweep in find_sweeps(arms)
+        for series in sweep.series
+        for a, b in pairwise(series.points)
+    ]
+    return [*({arm.arm, baseline} for arm in arms if baseline), *neighbours, set(competing[:2])]
 
 
 def write_report(run: Path) -> Report:
@@ -83,7 +122,7 @@ def make_report(run: Run) -> Report:
     )
 
 
-CARRIED = ("task", "teacher", "seeds", "baseline", "recipe", "command", "versions", "commit", "machine")
+CARRIED = ("task", "seeds", "baseline", "recipe", "command", "versions", "commit", "machine")
 """What report.json takes over from results.json as it is."""
 
 
@@ -99,6 +138,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "arms": [_arm(arm, report.scores[arm.arm]) for arm in report.arms],
         "comparisons": [{**c._asdict(), "discordant": c.discordant} for c in report.comparisons],
         "reference": asdict(report.run.reference) if report.run.reference else None,
+        "sources": list(sources_of(results)),
+        "soft_labels": list(results.get("soft_labels") or ()),
         **{key: results.get(key) for key in CARRIED},
         "seconds": results.get("seconds"),
         "started": results.get("started"),
@@ -110,6 +151,7 @@ def _arm(arm: ArmRun, score: ArmScore) -> dict[str, Any]:
     return {
         "arm": arm.arm,
         "title": arm.title,
+        "reference": arm.is_reference,
         **{key: list(value) if isinstance(value, tuple) else value for key, value in score._asdict().items()},
         "training": [{"seed": seed, **trained.training} for seed, trained in arm.by_seed.items()],
         "seconds": seconds_of(arm),

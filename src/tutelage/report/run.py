@@ -3,8 +3,9 @@
 `results.json` names everything else, with paths relative to the folder (shortened):
 
     {"name": "pocket/steps", "task": {"name": "pocket/steps", "counts": {"train": 900, "dev": 100, "test": 300}},
-     "arms": [{"arm": "fine-tuning", "title": "Fine-tuning", "seed": 1, "predictions": "stages/.../predictions.jsonl",
-               "history": "stages/.../history.jsonl", "training": {...}, "seconds": {"train": 40.1, "score": 3.0}}],
+     "arms": [{"arm": "fine-tuning", "title": "Fine-tuning", "reference": false, "seed": 1,
+               "predictions": "stages/.../predictions.jsonl", "history": "stages/.../history.jsonl",
+               "training": {...}, "seconds": {"train": 40.1, "score": 3.0}}],
      "questions": "stages/.../questions.jsonl", "seeds": [1, 2], "baseline": "fine-tuning", ...}
 """
 
@@ -30,7 +31,8 @@ class Trained:
 
     predictions: tuple[Prediction, ...]
     history: tuple[Mapping[str, Any], ...]
-    """Rows of epoch, step, loss, dev_loss, dev_accuracy, learning_rate, seconds; any may be None."""
+    """Rows of epoch, step, loss, dev_loss, dev_accuracy, learning_rate, seconds; any may be None. Where the loss has
+    several terms, also `terms` and `gradient_norms` by name."""
     training: Mapping[str, Any]
     """steps, tokens, seconds, best_epoch, examples."""
     seconds: Mapping[str, float]
@@ -45,6 +47,8 @@ class ArmRun:
     title: str
     by_seed: Mapping[int, Trained]
     """In order of seeds."""
+    is_reference: bool = False
+    """Stands in tables beside the students, as the mentor itself does, but competes with none of them."""
 
     @property
     def predictions(self) -> dict[int, tuple[Prediction, ...]]:
@@ -102,7 +106,8 @@ def _arms(folder: Path, rows: list[dict[str, Any]]) -> tuple[ArmRun, ...]:
             seconds=row.get("seconds") or {},
         )
     titles = {row["arm"]: row.get("title") or row["arm"] for row in rows}
-    return tuple(ArmRun(arm, title, found[arm]) for arm, title in titles.items())
+    references = {row["arm"] for row in rows if row.get("reference")}
+    return tuple(ArmRun(arm, title, found[arm], arm in references) for arm, title in titles.items())
 
 
 def _reference(asked: list[Question], answered: tuple[Question, ...]) -> Reference | None:
