@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tutelage.methods.check import plans, problems
+from tutelage.methods.results import title_of
 from tutelage.methods.run import run
-from tutelage.recipe import Recipe, parse
+from tutelage.recipe import Arm, Recipe, parse
 from tutelage.runs import read_jsonl
 
 RAW: dict[str, Any] = {
@@ -157,3 +158,17 @@ def test_a_mentor_whose_labels_mean_nothing_is_found_before_it_is_trained(tiny_t
     assert "different architectures" in problem
     rationales_alone = {"method": "mentor-kd", "set": {"soft_labels.weight": 0}}
     assert not problems(recipe(arms=[rationales_alone], mentor=foreign))
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("mentor-kd", "Mentor-KD"),
+        ("mentor-kd samples=3", "Mentor-KD samples=3"),
+        ("mentor-kd-like", "mentor-kd-like"),
+        ("soft labels only", "soft labels only"),
+    ],
+)
+def test_an_arm_is_called_as_people_call_its_method(name: str, title: str):
+    """A table that mixes "Mentor-KD" with "mentor-kd samples=3" reads as two methods."""
+    assert title_of(Arm(method="mentor-kd", name=name)) == title

@@ -16,7 +16,7 @@ from typing import Any
 from tutelage.methods import TITLES, Outcome, Study
 from tutelage.methods.jobs import Job, plan
 from tutelage.methods.workers import cores, has_gpu
-from tutelage.recipe import Recipe
+from tutelage.recipe import Arm, Recipe
 from tutelage.runs import Json, Stage, Workspace, read_json
 from tutelage.tasks.task import Task
 
@@ -89,11 +89,18 @@ def results(
     }
 
 
+def title_of(arm: Arm) -> str:
+    """What people call an arm: its method's title where it is named after its method, with what a sweep added."""
+    added = arm.name.removeprefix(arm.method)
+    known = TITLES.get(arm.method) if arm.name.startswith(arm.method) and added[:1] in ("", " ") else None
+    return known + added if known else arm.name
+
+
 def _arm(folder: Path, job: Job, found: Outcome) -> dict[str, Json]:
     training: dict[str, Json] = read_json(found.student.folder / "training.json")  # type: ignore[assignment]
     return {
         "arm": job.arm.name,
-        "title": TITLES.get(job.arm.name, job.arm.name),
+        "title": title_of(job.arm),
         "reference": job.arm.method in REFERENCES,
         "seed": job.seed,
         "predictions": _relative(found.score.folder / "predictions.jsonl", folder),
@@ -107,7 +114,7 @@ def _warnings(recipe: Recipe, outcomes: Sequence[tuple[Job, Outcome]]) -> Iterat
     """What training left out or should not have seen, once for each arm: its seeds read the same examples."""
     for arm, found in {job.arm.name: (job.arm, found) for job, found in reversed(outcomes)}.values():
         cut = read_json(found.student.folder / "training.json")["cut"]
-        title = TITLES.get(arm.name, arm.name)
+        title = title_of(arm)
         if cut["prompts"]:
             yield f"{title}: {cut['prompts']} training prompts were cut at student.max_prompt_tokens."
         if cut["targets"]:
@@ -138,7 +145,7 @@ def _source(recipe: Recipe, stage: Stage, jobs: Sequence[Job], mentor: str | Non
     return {
         "role": "mentor" if mentor else "teacher",
         "source": mentor or _teacher_name(recipe.for_arm(jobs[0].arm)),
-        "arms": list(dict.fromkeys(TITLES.get(job.arm.name, job.arm.name) for job in jobs)),
+        "arms": list(dict.fromkeys(title_of(job.arm) for job in jobs)),
         "seeds": sorted({job.seed for job in jobs}) if mentor else [],
         "yield": {**counts, "asked": sum(counts.values())},
         "per_question": round(counts.get("kept", 0) / found["questions"], 2) if found["questions"] else 0,
