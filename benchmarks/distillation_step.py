@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sentencepiece
 import torch
@@ -46,9 +46,9 @@ from tutelage.training.student import train
 from tutelage.types import Example
 
 VOCABULARY, MARKS = 32_128, 100
-LIMITS = {"max_prompt_tokens": 512, "max_target_tokens": 512}
+LIMITS: dict[str, Any] = {"max_prompt_tokens": 512, "max_target_tokens": 512}
 """Mentor-KD, Appendix B."""
-WEIGHT, TEMPERATURE = 0.3, 2.0
+WEIGHT = 0.3
 TASKS = {"svamp": "SVAMP", "tracking_shuffled_objects": "Shuffled objects"}
 
 
@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=6, help="timed steps of the published way")
     parser.add_argument("--epochs", type=int, default=2, help="epochs of ours; the last is timed")
+    parser.add_argument("--temperature", type=float, default=1.0, help="τ; Mentor-KD takes 1 or 2")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
@@ -100,7 +101,7 @@ def measure(task: str, folder: Path, tokenizer: T5Tokenizer, chosen: argparse.Na
     published = len(rows) // chosen.batch * published_step(folder, dense, chosen)
     say(f"{task}: {len(rows)} rationales; published way: {published:.0f} s an epoch")
     began = time.perf_counter()
-    write_soft_labels(mentor, texts, folder / "k16", **LIMITS, top_k=16, temperature=TEMPERATURE)
+    write_soft_labels(mentor, texts, folder / "k16", **LIMITS, top_k=16, temperature=chosen.temperature)
     once = time.perf_counter() - began
     ours = our_epoch(folder, texts, chosen)
     say(f"{task}: ours: {ours:.1f} s an epoch, {once:.1f} s once")
@@ -111,7 +112,7 @@ def measure(task: str, folder: Path, tokenizer: T5Tokenizer, chosen: argparse.Na
         published=published,
         ours=ours,
         once=once,
-        losses=same_losses(folder, student, mentor, texts, rows, dense),
+        losses=same_losses(folder, student, mentor, texts, rows, dense, chosen.temperature),
         bytes_per_token=arrays_in(folder / "k16") / sum(len(row.target) for row in rows),
     )
 
@@ -119,7 +120,9 @@ def measure(task: str, folder: Path, tokenizer: T5Tokenizer, chosen: argparse.Na
 # --- the published way
 
 
-def published_loss(student: torch.nn.Module, mentor: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:
+def published_loss(
+    student: torch.nn.Module, mentor: torch.nn.Module, batch: dict[str, Tensor], temperature: float
+) -> Tensor:
     """Cross-entropy and KL over the whole vocabulary, both models run, padding masked at the very end."""
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "decoder_input_ids")}
     labels_BT = batch["labels"]
@@ -128,10 +131,10 @@ def published_loss(student: torch.nn.Module, mentor: torch.nn.Module, batch: dic
         wanted_BTV = mentor(**inputs).logits
     rationale = F.cross_entropy(logits_BTV.flatten(0, 1), labels_BT.flatten(), ignore_index=-100)
     kl_BT = F.kl_div(
-        F.log_softmax(logits_BTV / TEMPERATURE, -1), F.softmax(wanted_BTV / TEMPERATURE, -1), reduction="none"
+        F.log_softmax(logits_BTV / temperature, -1), F.softmax(wanted_BTV / temperature, -1), reduction="none"
     ).sum(-1)
     counted_BT = labels_BT.ne(-100)
-    soft = (kl_BT * counted_BT).sum() / counted_BT.sum() * TEMPERATURE**2
+    soft = (kl_BT * counted_BT).sum() / counted_BT.sum() * temperature**2
     return (1 - WEIGHT) * rationale + WEIGHT * soft
 
 
@@ -142,7 +145,7 @@ def published_step(folder: Path, dense: dict[str, Tensor], chosen: argparse.Name
     seconds: list[float] = []
     for batch in batches_of(dense, chosen.batch, chosen.steps + 1):
         began = time.perf_counter()
-        published_loss(student, mentor, batch).backward()
+        published_loss(student, mentor, batch, chosen.temperature).backward()
         optimizer.step()
         optimizer.zero_grad()
         seconds.append(time.perf_counter() - began)
@@ -171,7 +174,7 @@ def our_epoch(folder: Path, texts: list[Example], chosen: argparse.Namespace) ->
         settings,
         model=folder / "student",
         folder=folder / "trained",
-        teaching=taught_by(folder / "k16"),
+        teaching=taught_by(folder / "k16", chosen.temperature),
         device="cpu",
         progress=False,
         tensorboard=False,
@@ -179,9 +182,9 @@ def our_epoch(folder: Path, texts: list[Example], chosen: argparse.Namespace) ->
     return trained.history[-1]["seconds"]
 
 
-def taught_by(labels: Path) -> FromSoftLabels:
+def taught_by(labels: Path, temperature: float) -> FromSoftLabels:
     """The loss of Mentor-KD, Eq. 5, over a cache."""
-    return FromSoftLabels(labels, labels.name, weight=WEIGHT, temperature=TEMPERATURE)
+    return FromSoftLabels(labels, labels.name, weight=WEIGHT, temperature=temperature)
 
 
 def same_losses(
@@ -191,14 +194,17 @@ def same_losses(
     texts: Sequence[Example],
     rows: Sequence[Row],
     dense: dict[str, Tensor],
+    temperature: float,
     count: int = 16,
 ) -> tuple[float, float, float]:
     """The loss of the same rows by the plain loop, by ours with everything cached, and by ours with k = 16."""
-    write_soft_labels(mentor, list(texts[:count]), folder / "whole", **LIMITS, top_k=None, temperature=TEMPERATURE)
+    write_soft_labels(mentor, list(texts[:count]), folder / "whole", **LIMITS, top_k=None, temperature=temperature)
     few = {name: tensor[:count] for name, tensor in dense.items()}
     with torch.no_grad():
-        plain = float(published_loss(student.model, mentor.model, few))
-        whole, k16 = (our_loss(taught_by(folder / name), student, rows[:count]) for name in ("whole", "k16"))
+        plain = float(published_loss(student.model, mentor.model, few, temperature))
+        whole, k16 = (
+            our_loss(taught_by(folder / name, temperature), student, rows[:count]) for name in ("whole", "k16")
+        )
     return plain, whole, k16
 
 
@@ -277,8 +283,8 @@ def table(found: Sequence[Measured], chosen: argparse.Namespace) -> str:
     return "\n".join(
         [
             f"batch {chosen.batch}, {chosen.threads} thread(s), T5 128x2 from T5 256x4, vocabulary {VOCABULARY:,}, "
-            f"λ {WEIGHT}, τ {TEMPERATURE}; torch {torch.__version__}, transformers {transformers.__version__}, "
-            f"Python {platform.python_version()}",
+            f"λ {WEIGHT}, τ {chosen.temperature:g}; torch {torch.__version__}, "
+            f"transformers {transformers.__version__}, Python {platform.python_version()}",
             "",
             "| data | rationales | filled | published, s/epoch | ours, s/epoch | ratio | cache | over 20 epochs |",
             "|---|---|---|---|---|---|---|---|",
