@@ -181,6 +181,14 @@ def test_published_sets_what_the_published_code_did_for_all_arms_or_one():
         assert getattr(getattr(ours, section), name) != value, key
 
 
+def test_an_arm_may_not_be_published_and_corrected_at_once():
+    """`published` decided, and the arm's own value was dropped without a word: a row named for what it did not do."""
+    mixed = {"method": "mentor-kd", "set": {"published": True, "student.select": "dev_accuracy"}}
+    with pytest.raises(RecipeError, match=r"sets 'student\.select'"):
+        with_mentor(arms=[mixed])
+    assert with_mentor(arms=[{"method": "mentor-kd", "set": {"published": True, "student.epochs": 2}}]).arms
+
+
 @pytest.mark.parametrize(
     ("soft", "said"),
     [

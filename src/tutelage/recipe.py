@@ -275,6 +275,14 @@ class Arm(Section):
             raise ValueError(f"{shared[0]!r} is the same for all arms of a study; they could not be compared otherwise")
         return changes
 
+    @model_validator(mode="after")
+    def _published_whole(self) -> Arm:
+        if self.set.get("published") is True:
+            other = [key for key, value in self.set.items() if PUBLISHED.get(key, value) != value]
+            if other:
+                raise ValueError(f"`published: true` sets {other[0]!r}; leave it out, or name the others one by one")
+        return self
+
     @property
     def swept(self) -> list[Arm]:
         """The arms that `sweep` stands for, or this one."""

@@ -1,4 +1,4 @@
-"""Recorded teachers: five shapes of rows, joined to questions by id or text, with nothing dropped in silence."""
+"""Recorded teachers: six shapes of rows, joined to questions by id or text, with nothing dropped in silence."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def jsonl(path: Path, *rows: object) -> Path:
         ({"instruction": STEM, "output": ["a 17", "b 18"], "label": "17"}, ["a 17", "b 18"], None, None),
         ({"id": "train-7", "index": 3, "rationales": ["a", "b"]}, ["a", "b"], None, Verdict.CORRECT),
         ({"index": 7, "rationales": ["a"]}, ["a"], None, Verdict.CORRECT),
+        ({"question": STEM, "answer": "12 + 5 = <<12+5=17>>17\n#### 17"}, ["12 + 5 = <<12+5=17>>17"], " 17", None),
         ({"question_id": "q-1", "text": "a", "answer": "17"}, ["a"], "17", None),
         ({"question": f"  {STEM} ", "rationales": ["a", "b"]}, ["a", "b"], None, None),
         ({"id": "train-7", "rationale": "a", "verdict": "correct"}, ["a"], None, Verdict.CORRECT),

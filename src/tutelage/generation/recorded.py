@@ -1,11 +1,12 @@
 """A teacher whose rationales were written down before: read from a file and joined to questions.
 
-Five shapes of rows are known by their fields, each here with what it says of the answer:
+Six shapes of rows are known by their fields, each here with what it says of the answer:
 
     {"input": "...", "chain": "...", "answer": "B", "initial_correct": true}      Mentor-KD main/: vouched where true
     {"input": "...", "chain": "...", "completion": "B", "answer": "B", ...}       Mentor-KD aug/: concluded "B"
     {"instruction": "...", "output": ["...", "..."], "label": "B"}                Mentor-KD prompt/: says nothing
     {"id": "train-00000", "index": 0, "rationales": ["...", "..."]}               KARD: vouched, see below
+    {"question": "...", "answer": "... #### 17"}                                  GSM8K's own: concluded "17"
     {"question_id": "q-...", "text": "...", "answer": "17"}                       this package's own, e.g. of a run
 
 The own shape may name the question by `question_id`, `id` or `question`, hold one text (`text` or `rationale`) or
@@ -154,8 +155,19 @@ def _read(row: Row, columns: Columns | None, problems: list[str]) -> _Written | 
     kinds = {"question_id": "question_id", "id": "source_id", "question": "text"}
     keys = [(kind, values[name]) for name, kind in kinds.items() if values.get(name) is not None]
     texts = next((values[name] for name in ("text", "rationale", "rationales") if name in values), None)
-    vouched = values.get("answer") is None and values.get("verdict") == Verdict.CORRECT
-    return _written(row, keys, texts, values.get("answer"), vouched, problems)
+    concluded = values.get("answer")
+    if texts is None:
+        texts, concluded = _solved(concluded)
+    vouched = concluded is None and values.get("verdict") == Verdict.CORRECT
+    return _written(row, keys, texts, concluded, vouched, problems)
+
+
+def _solved(answer: Any) -> tuple[Any, Any]:
+    """GSM8K's worked solution and what it concludes behind its mark; (None, the answer) where there is no mark."""
+    if not isinstance(answer, str) or "####" not in answer:
+        return None, answer
+    text, _, concluded = answer.rpartition("####")
+    return text, concluded
 
 
 def _from_columns(row: Row, columns: Columns, problems: list[str]) -> _Written | None:
@@ -165,7 +177,7 @@ def _from_columns(row: Row, columns: Columns, problems: list[str]) -> _Written |
         keys.insert(0, ("source_id", row.values.get(columns.id)))
     concluded = None
     if isinstance(texts, str) and "####" in texts:
-        texts, _, concluded = texts.rpartition("####")
+        texts, concluded = _solved(texts)
     keys = [(kind, value) for kind, value in keys if value is not None]
     return _written(row, keys, texts, concluded, concluded is None, problems)
 

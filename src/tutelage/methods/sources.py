@@ -13,7 +13,7 @@ from tutelage.plugins import resolve
 from tutelage.recipe import TaskSection, TeacherSection
 from tutelage.runs import Json
 from tutelage.tasks import load as tasks
-from tutelage.tasks.published import find_file, recorded_paths
+from tutelage.tasks.published import locate, recorded_paths
 from tutelage.tasks.task import Task
 from tutelage.types import Question, Rationale
 
@@ -108,7 +108,13 @@ def recorded_path(section: TeacherSection, task: TaskSection) -> Path:
                 "task.fields.rationale is read from a file; save the hub data set as JSONL or Parquet first"
             )
         return path
-    return find_file(task.data, recorded_paths(task.name))
+    path = locate(task.data, recorded_paths(task.name))
+    if path is None:
+        raise RecipeError(
+            f"none are recorded in the data folder for {task.name!r}; name a file of yours as `teacher.path`, each row "
+            "with `question` and `rationales`"
+        )
+    return path
 
 
 def _recorded(section: TeacherSection, task: TaskSection, questions: Sequence[Question]) -> Taught:

@@ -108,11 +108,15 @@ def locate(data: str | Path | None, candidates: Iterable[str]) -> Path | None:
 
 
 def find_file(data: str | Path | None, candidates: Sequence[str]) -> Path:
-    """The first of these paths that exists in the data folder. Raises TaskError with all that were looked for."""
+    """The first of these paths that exists in the data folder. Raises TaskError with what was looked for, and where."""
     path = locate(data, candidates)
     if path is None:
-        looked = ", ".join(candidates)
-        raise TaskError(f"{data_folder(data)}: none of these is there: {looked}. Fetch the data, or mend `data:`.")
+        files = ", ".join(dict.fromkeys(Path(name).name for name in candidates))
+        folders = ", ".join(dict.fromkeys(Path(name).parent.as_posix() for name in candidates))
+        raise TaskError(
+            f"{data_folder(data)}: none of these is there: {files} (looked for in {folders}). "
+            "Fetch the data, or mend `data:`."
+        )
     return path
 
 
