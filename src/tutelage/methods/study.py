@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -69,17 +71,18 @@ class Study:
 
     def questions(self) -> Stage:
         """All questions with their splits, as the data files have them today."""
-        rows: list[Json] = [to_json(q) for split in self.task.questions.values() for q in split]
         inputs: dict[str, Json] = {
             "task": self.task.name,
             "answers": self.task.answer_type.name,
-            "rows": fingerprint({"rows": [_content(q) for split in self.task.questions.values() for q in split]}),
+            "rows": self._rows,
         }
-        return self.workspace.stage(
-            "questions",
-            inputs,
-            lambda folder: write_jsonl(folder / "questions.jsonl", rows),  # type: ignore[arg-type]
-        )
+        rows = (to_json(q) for split in self.task.questions.values() for q in split)
+        return self.workspace.stage("questions", inputs, lambda folder: write_jsonl(folder / "questions.jsonl", rows))
+
+    @cached_property
+    def _rows(self) -> str:
+        """What all questions amount to. Every stage asks for it, so it is reckoned once."""
+        return fingerprint({"rows": [_content(q) for split in self.task.questions.values() for q in split]})
 
     def of(self, split: Split) -> tuple[Question, ...]:
         """The questions of one split."""
@@ -459,8 +462,8 @@ def _yield(kept: Kept, written: Sequence[Rationale], taught: Sequence[Rationale]
 
 def _content(question: Question) -> Json:
     """A question without the place it was read from: a file may be moved."""
-    row = to_json(question)
-    return {**row, "meta": {key: value for key, value in row["meta"].items() if key != "where"}}
+    row: dict[str, Any] = {field.name: getattr(question, field.name) for field in fields(question)}
+    return {**row, "meta": {key: value for key, value in question.meta.items() if key != "where"}}
 
 
 def _device(chosen: str) -> str:
