@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from tutelage.methods import Outcome
 from tutelage.methods.check import plans, problems
-from tutelage.methods.results import title_of
+from tutelage.methods.jobs import Job
+from tutelage.methods.results import _warnings, title_of
 from tutelage.methods.run import run
 from tutelage.recipe import Arm, Recipe, parse
-from tutelage.runs import read_jsonl
+from tutelage.runs import Stage, read_jsonl, write_json
 
 RAW: dict[str, Any] = {
     "task": {"name": "pocket/steps", "limit": 40},
@@ -133,6 +135,27 @@ def test_a_chain_is_a_recipe(tmp_path: Path):
     assert kinds.count("mentor") == 2
     assert kinds.count("soft-labels") == 2
     assert kinds.index("mentor") < kinds.index("written") < kinds.index("soft-labels")
+
+
+@pytest.mark.parametrize(
+    ("method", "changed", "leaks"),
+    [
+        ("mentor-kd", {"mentor.select": "test_accuracy"}, True),
+        ("mentor", {"mentor.select": "test_accuracy"}, True),
+        ("mentor", {"student.select": "test_accuracy"}, False),
+        ("reasoning-distillation", {"mentor.select": "test_accuracy"}, False),
+        ("mentor-kd", {"published": True}, True),
+    ],
+)
+def test_a_row_says_whether_the_test_split_chose_an_epoch_of_its_models(
+    tmp_path: Path, method: str, changed: dict[str, Any], leaks: bool
+):
+    """A mentor chosen on test hands what it saw on to its student; a student outside the row hands on nothing."""
+    write_json(tmp_path / "training.json", {"cut": {"prompts": 0, "targets": 0}})
+    trained = Stage("student", "f", tmp_path, cached=True)
+    study = recipe(arms=[{"method": method, "set": changed}])
+    warnings = list(_warnings(study, [(Job(study.arms[0], 1), Outcome(trained, trained))]))
+    assert bool(warnings) == leaks
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tutelage.methods import TITLES, Outcome, Study
+from tutelage.methods import NEEDS_MENTOR, TITLES, Outcome, Study
 from tutelage.methods.jobs import Job, plan
 from tutelage.methods.workers import cores, has_gpu
-from tutelage.recipe import Arm, Recipe
+from tutelage.recipe import Arm, LearnerSection, Recipe
 from tutelage.runs import Json, Stage, Workspace, read_json
 from tutelage.tasks.task import Task
 
@@ -119,8 +119,14 @@ def _warnings(recipe: Recipe, outcomes: Sequence[tuple[Job, Outcome]]) -> Iterat
             yield f"{title}: {cut['prompts']} training prompts were cut at student.max_prompt_tokens."
         if cut["targets"]:
             yield f"{title}: {cut['targets']} examples were left out, longer than student.max_target_tokens."
-        if recipe.for_arm(arm).student.select == "test_accuracy":
+        if any(learner.select == "test_accuracy" for learner in _learners(recipe.for_arm(arm), arm)):
             yield f"{title}: its epoch was chosen on the test split, so its accuracy is too high by an unknown amount."
+
+
+def _learners(seen: Recipe, arm: Arm) -> Sequence[LearnerSection]:
+    """Everyone who is trained for an arm: its student, unless the mentor itself is the row, and its mentors."""
+    student = [] if arm.method == "mentor" else [seen.student]
+    return [*student, *(seen.mentors if arm.method in NEEDS_MENTOR else [])]
 
 
 def _sources(recipe: Recipe, plans: Plans) -> list[Json]:
