@@ -340,8 +340,7 @@ def test_each_published_convention_has_an_arm_of_its_own():
     assert changed.pop("corrected") == {}
     assert changed.pop("as published")["published"] is True
     alone = {key: value for arm in changed.values() for key, value in arm.items()}
-    assert alone.pop("soft_labels.live") is True, "a live mentor lends its whole distribution, as top_k null stores it"
-    assert alone == {key: value for key, value in PUBLISHED.items() if key != "soft_labels.top_k"}
+    assert alone == PUBLISHED
 
 
 @pytest.mark.parametrize("name", NAMES)

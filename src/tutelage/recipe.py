@@ -379,7 +379,7 @@ PUBLISHED: dict[str, Any] = {
     "mentor.decay_norms": True,
     "mentor.select": "last",  # M6: the weights saved as the best are those of the last epoch
     "soft_labels.scaled": False,  # M7
-    "soft_labels.top_k": None,  # the mentor's whole distribution
+    "soft_labels.live": True,  # M10: the mentor's whole distribution, worked out in every step
 }
 """What `published: true` sets, and where the published code of Mentor-KD (2hojae/mentor-kd at ec9ea11) does so."""
 
