@@ -343,6 +343,20 @@ def test_each_published_convention_has_an_arm_of_its_own():
     assert alone == PUBLISHED
 
 
+def test_the_documents_name_recipes_that_are_there_and_every_published_convention():
+    """A reader who looks for what was changed must find all of it, and a recipe that is named must run."""
+    text = (Path(__file__).parent.parent / "docs" / "papers.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:mentor-kd|pocket)/[a-z0-9_/-]*[a-z0-9])`", text))
+    assert named <= set(NAMES)
+    assert {*SWEEPS, "mentor-kd/paper/chain", "mentor-kd/published-or-corrected"} <= named
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    for key in PUBLISHED:
+        section, _, name = key.partition(".")
+        told = [line for line in lines if f"`{key}" in line or (section == "mentor" and f"`student.{name}" in line)]
+        assert told, key
+        assert section != "mentor" or any(f"`{key}" in line or "and the mentor's" in line for line in told), key
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_names_no_key_twice(name: str):
     """YAML takes the last of two equal keys without a word."""
