@@ -29,6 +29,7 @@ from tutelage.models import LanguageModel, is_adapted, load, open_to_readers, qu
 from tutelage.runs import read_jsonl, write_json
 from tutelage.training.batching import Cuts, Row, tokenize
 from tutelage.training.epochs import DevLook, DevScore, Epochs
+from tutelage.training.memory import keep_freed_memory
 from tutelage.training.objective import TARGETS, Objective, Teaching
 from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
 from tutelage.training.settings import Settings
@@ -116,6 +117,8 @@ def _learn(
 ) -> None:
     """Run the epochs that are still to do."""
     arguments = _arguments(settings, epochs.folder, device)
+    if arguments.device.type == "cpu":
+        keep_freed_memory()
     trainer = epochs.trainer = DistillationTrainer(lm, objective, arguments, settings, [epochs, *watchers])
     checkpoint = latest_checkpoint(epochs.folder)
     if trainer.is_world_process_zero():
