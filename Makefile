@@ -8,8 +8,8 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint format checkpoints clean
 
-demo: $(READY)   ## distil a student on the bundled task, print the table, write demo-out/report.html
-	$(BIN)/tutelage run pocket/steps --out demo-out
+demo: $(READY)   ## distil students on the bundled task, print the table, write demo-out/report.html
+	$(BIN)/tutelage run pocket/mentor-kd --out demo-out
 
 test: lint       ## every check: lint, types, imports, and all tests
 	$(BIN)/pytest -n 2 --dist loadgroup

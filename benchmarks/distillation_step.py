@@ -77,11 +77,14 @@ class Measured(NamedTuple):
     """Ours on it."""
 
     ours: float
-    """Seconds an epoch."""
+    """Seconds an epoch, in float32."""
+    in_bf16: float
+    """The same with `precision: bf16`."""
     once: float
     """Seconds that the cache takes, once."""
-    losses: tuple[float, float, float]
-    """Per token on the same rows and weights: plain loop, ours with the whole vocabulary cached, ours with k = 16."""
+    losses: tuple[float, ...]
+    """Per token on the same rows and weights: plain loop, then ours with the whole vocabulary cached, the same in bf16,
+    and with k = 16."""
     bytes_per_token: float
 
 
@@ -127,10 +130,10 @@ def measure(data: Prepared, chosen: argparse.Namespace) -> Measured:
     began = time.perf_counter()
     write_soft_labels(mentor, data.texts, k16, **LIMITS, top_k=16, temperature=chosen.temperature)
     once = time.perf_counter() - began
-    ours = our_epoch(data.folder, data.texts, chosen)
-    say(f"{data.title}: ours: {ours:.1f} s an epoch, {once:.1f} s once")
+    ours, in_bf16 = (our_epoch(data.folder, data.texts, precision, chosen) for precision in ("fp32", "bf16"))
+    say(f"{data.title}: ours: {ours:.1f} s an epoch, {in_bf16:.1f} s in bf16, {once:.1f} s once")
     losses = same_losses(data, mentor, chosen.temperature)
-    return Measured(ours, once, losses, arrays_in(k16) / data.tokens)
+    return Measured(ours, in_bf16, once, losses, arrays_in(k16) / data.tokens)
 
 
 # --- the published way
@@ -182,17 +185,23 @@ def batches_of(dense: dict[str, Tensor], size: int, count: int) -> Iterator[dict
 # --- ours
 
 
-def our_epoch(folder: Path, texts: list[Example], chosen: argparse.Namespace) -> float:
+def our_epoch(folder: Path, texts: list[Example], precision: Any, chosen: argparse.Namespace) -> float:
     """Seconds of the last epoch of a training over the cache."""
     settings = Settings(
-        seed=1, epochs=chosen.epochs, learning_rate=3e-4, batch_size=chosen.batch, select="last", **LIMITS
+        seed=1,
+        epochs=chosen.epochs,
+        learning_rate=3e-4,
+        batch_size=chosen.batch,
+        select="last",
+        precision=precision,
+        **LIMITS,
     )
     trained = train(
         texts,
         [],
         settings,
         model=folder / "student",
-        folder=folder / "trained",
+        folder=folder / f"trained-{precision}",
         teaching=taught_by(folder / "k16", chosen.temperature),
         device="cpu",
         progress=False,
@@ -206,18 +215,18 @@ def taught_by(labels: Path, temperature: float) -> FromSoftLabels:
     return FromSoftLabels(labels, labels.name, weight=WEIGHT, temperature=temperature)
 
 
-def same_losses(
-    data: Prepared, mentor: LanguageModel, temperature: float, count: int = 16
-) -> tuple[float, float, float]:
-    """The loss of the same rows by the plain loop, by ours with everything cached, and by ours with k = 16."""
+def same_losses(data: Prepared, mentor: LanguageModel, temperature: float, count: int = 16) -> tuple[float, ...]:
+    """The loss of the same rows: see `Measured.losses`."""
     student, whole = load(data.folder / "student", device="cpu"), data.folder / "whole"
     write_soft_labels(mentor, data.texts[:count], whole, **LIMITS, top_k=None, temperature=temperature)
     few = {name: tensor[:count] for name, tensor in data.dense.items()}
     with torch.no_grad():
         plain = float(published_loss(student.model, mentor.model, few, temperature, padding=False))
-        caches = [taught_by(path, temperature) for path in (whole, data.folder / "k16")]
-        all_tokens, k16 = (our_loss(cache, student, data.rows[:count]) for cache in caches)
-    return plain, all_tokens, k16
+        everything, k16 = (taught_by(path, temperature) for path in (whole, data.folder / "k16"))
+        ours = [our_loss(cache, student, data.rows[:count]) for cache in (everything, k16)]
+        with torch.autocast("cpu", torch.bfloat16):
+            in_bf16 = our_loss(everything, student, data.rows[:count])
+    return plain, ours[0], in_bf16, ours[1]
 
 
 def our_loss(teaching: FromSoftLabels, student: LanguageModel, rows: Sequence[Row]) -> float:
@@ -298,29 +307,33 @@ def table(found: Sequence[tuple[Prepared, Measured]], chosen: argparse.Namespace
             f"λ {WEIGHT}, τ {chosen.temperature:g}; torch {torch.__version__}, "
             f"transformers {transformers.__version__}, Python {platform.python_version()}",
             "",
-            "| data | rationales | filled | published | padding not distilled | ours | ratio | cache, once | over 20 |",
-            "|---|---|---|---|---|---|---|---|---|",
-            *(
-                f"| {d.title} | {len(d.rows)} | {d.dense['labels'].ne(IGNORED).float().mean():.0%} "
-                f"| {d.published:.0f} s | {d.mended:.0f} s | {m.ours:.1f} s | {d.published / m.ours:.1f}x ({d.mended / m.ours:.1f}x) "
-                f"| {m.once:.1f} s | {20 * d.published / (20 * m.ours + m.once):.1f}x |"
-                for d, m in found
-            ),
+            "| data | rationales | filled | published | mask mended | ours | ratio | in bf16 | ratio | cache, once |",
+            "|---|---|---|---|---|---|---|---|---|---|",
+            *(_times(data, measured) for data, measured in found),
             "",
-            "Seconds an epoch; in brackets the ratio to the published way with its mask mended; at last the ratio over",
-            "20 epochs with the cache counted in.",
+            "Seconds an epoch, and ratios to the published way as it is (and with its mask mended, so that padding is",
+            "not distilled). The cache is written once for all epochs.",
             "",
-            "| data | loss a token, plain loop | ours, whole vocabulary | ours, k = 16 | bytes a token |",
-            "|---|---|---|---|---|",
+            "| data | loss a token, plain loop | ours, whole vocabulary | the same in bf16 | k = 16 | bytes a token |",
+            "|---|---|---|---|---|---|",
             *(
-                f"| {d.title} | {m.losses[0]:.6f} | {m.losses[1]:.6f} ({m.losses[1] - m.losses[0]:+.1e}) "
-                f"| {m.losses[2]:.6f} ({m.losses[2] - m.losses[0]:+.1e}) | {m.bytes_per_token:.0f} |"
+                f"| {d.title} | {m.losses[0]:.6f} | "
+                + " | ".join(f"{loss:.6f} ({loss - m.losses[0]:+.1e})" for loss in m.losses[1:])
+                + f" | {m.bytes_per_token:.0f} |"
                 for d, m in found
             ),
             "",
             "A mentor of random weights is nearly undecided between all tokens, the worst case for k = 16.",
         ]
     )
+
+
+def _times(data: Prepared, found: Measured) -> str:
+    filled = float(data.dense["labels"].ne(IGNORED).float().mean())
+    cells = [data.title, len(data.rows), f"{filled:.0%}", f"{data.published:.0f} s", f"{data.mended:.0f} s"]
+    for ours in (found.ours, found.in_bf16):
+        cells += [f"{ours:.1f} s", f"{data.published / ours:.1f}x ({data.mended / ours:.1f}x)"]
+    return f"| {' | '.join(map(str, cells))} | {found.once:.1f} s |"
 
 
 def say(text: str) -> None:
