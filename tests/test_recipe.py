@@ -203,3 +203,10 @@ def test_impossible_soft_labels_are_refused(soft: dict[str, Any], said: str):
     """What cannot work must be told before a mentor has been trained for a night."""
     with pytest.raises(RecipeError, match=said):
         with_mentor(soft_labels=soft)
+
+
+def test_a_baseline_that_is_no_arm_is_refused():
+    """The report would compare with nothing and say nothing of it."""
+    assert with_mentor(baseline="mentor-kd").baseline == "mentor-kd"
+    with pytest.raises(RecipeError, match="did you mean 'mentor-kd'"):
+        with_mentor(baseline="mentor")

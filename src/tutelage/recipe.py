@@ -242,7 +242,7 @@ class ComputeSection(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-SHARED = ("title", "task", "arms", "seeds", "compute")
+SHARED = ("title", "task", "arms", "baseline", "seeds", "compute")
 """What an arm cannot change."""
 
 
@@ -310,6 +310,8 @@ class Recipe(Section):
     differences, not to report from: it chooses the epoch on the test split."""
     student: StudentSection
     arms: Annotated[list[Arm], Field(min_length=1)]
+    baseline: str | None = None
+    """Name of the arm that the report compares the others with; without it fine-tuning, where there is such an arm."""
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [1]
     score: ScoreSection = ScoreSection()
     compute: ComputeSection = ComputeSection()
@@ -344,6 +346,8 @@ class Recipe(Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"arms: {', '.join(map(repr, twice))} stands twice; give each arm a `name:` of its own")
+        if self.baseline is not None and self.baseline not in names:
+            raise ValueError(f"baseline: {unknown('arm', self.baseline, names)}")
         return self
 
     def for_arm(self, arm: Arm) -> Recipe:

@@ -84,7 +84,7 @@ def results(
         "started": started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="seconds"),
         "machine": _machine(recipe),
-        "baseline": "fine-tuning" if any(job.arm.name == "fine-tuning" for job, _ in outcomes) else None,
+        "baseline": recipe.baseline or ("fine-tuning" if any(a.name == "fine-tuning" for a in recipe.arms) else None),
         "warnings": list(_warnings(recipe, outcomes)),
     }
 
