@@ -119,6 +119,15 @@ def test_a_text_that_was_set_aside_goes_on_as_it_began(
     assert any(step > 0 for step in parts) == (rows > 0)
 
 
+def test_texts_of_one_prompt_are_set_aside_too(
+    lm: LanguageModel, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+):
+    """Without padding there is no mask, and a network that then looked ahead would go on with other texts."""
+    ending(lm, 0.01, monkeypatch)
+    expected = ours(lm, prompts[:1], 6, SAMPLED)
+    assert ours(lm, prompts[:1], 6, SAMPLED, room=3 * len(prompts[0]) + 12) == expected
+
+
 def test_no_more_is_held_than_there_is_room_for(
     lm: LanguageModel, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ):

@@ -26,6 +26,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from tutelage.errors import ModelError
+from tutelage.generation.cache import make_roomy
 from tutelage.models import LanguageModel, is_adapted
 
 ENDED = 1 / 8
@@ -133,6 +134,7 @@ class Reader:
         self.cache = getattr(out, "past_key_values", None)
         if self.cache is None:
             raise ModelError(f"model {self.lm.name!r} keeps no keys and values to go on from. Choose another.")
+        make_roomy(self.cache)
         self.keep(self.rows_B)
         return self.go_on(written_BT) if written_BT.shape[1] else out.logits[:, -1].float()[self.rows_B]
 
