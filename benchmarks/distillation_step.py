@@ -240,14 +240,22 @@ def our_loss(teaching: FromSoftLabels, student: LanguageModel, rows: Sequence[Ro
 
 
 def examples_of(section: TaskSection) -> list[Example]:
-    """The recorded rationales of a task's training questions, in the order of the file."""
+    """The recorded rationales of a task's training questions, in the order of the file.
+
+    White space is collapsed, as T5's tokenizer reads it in the published way; the package would keep line breaks.
+    """
     fmt, questions = get_format("arrow"), {q.id: q for q in load_task(section).questions["train"]}
     written = annotate(TeacherSection(), section, tuple(questions.values())).rationales
     return [
-        Example(f"{r.question_id}#{r.sample}", fmt.prompt(q), fmt.target(r.text, q.answer))
+        Example(f"{r.question_id}#{r.sample}", collapsed(fmt.prompt(q)), collapsed(fmt.target(r.text, q.answer)))
         for r in written
         if (q := questions[r.question_id])
     ]
+
+
+def collapsed(text: str) -> str:
+    """A text with runs of white space as one space."""
+    return " ".join(text.split())
 
 
 def make_models(folder: Path, tokenizer: T5Tokenizer) -> tuple[LanguageModel, LanguageModel]:
