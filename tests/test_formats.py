@@ -42,6 +42,14 @@ def test_passages_stand_before_the_question():
     assert FORMATS["arrow"].prompt(BEADS, PASSAGES[:1]) == "A bank keeps money. Tova has 12 beads. How many?"
 
 
+def test_a_passage_without_title_is_its_text_alone():
+    """A list of facts has no titles, and each would begin with a point."""
+    fact = Passage("p-3", "", "{text} A vault is locked.")
+    assert FORMATS["answer-line"].prompt(BEADS, [fact]) == (
+        "Knowledge: {text} A vault is locked.\nQuestion: Tova has 12 beads. How many?\nExplanation:"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "rationale", "target"),
     [
@@ -105,9 +113,8 @@ def test_texts_are_never_taken_for_places(title: str, text: str, choice: str):
     """A question about "{text}" must not be filled with another text, nor break the prompt."""
     question = Question("q", "t", "train", text, (choice, "{title}"), "A")
     prompt = FORMATS["answer-line"].prompt(question, [Passage("p", title, text)])
-    assert prompt == (
-        f"Knowledge: {title}. {text}\nQuestion: {text}\nOptions: (A) {choice}, (B) {{title}}\nExplanation:"
-    )
+    knowledge = f"Knowledge: {title}. {text}" if title else f"Knowledge: {text}"
+    assert prompt == f"{knowledge}\nQuestion: {text}\nOptions: (A) {choice}, (B) {{title}}\nExplanation:"
 
 
 def test_a_prefix_stands_before_the_question_and_behind_passages():

@@ -12,6 +12,7 @@ whatever the rationale contains; a property test holds it there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -45,7 +46,7 @@ class Format:
     options: str = "Answer choices: {list}."
     """How choices follow the question; `{list}` becomes "(A) first, (B) second"."""
     passages: str = "{text}"
-    """How each passage is written before the question; `{title}` and `{text}` are its places."""
+    """How each passage is written before the question, the best first; `{title}` and `{text}` are its places."""
     cue: str = ""
     """The last words of the prompt. Cutting a prompt to length never touches them."""
     lines: bool = False
@@ -67,7 +68,7 @@ class Format:
 
         Braces in the user's texts are safe: each template is filled by replacement, never by `str.format`.
         """
-        pieces = [_fill(self.passages, title=p.title, text=p.text) for p in passages]
+        pieces = [_fill(self._passage(p), title=p.title, text=p.text) for p in passages]
         pieces.append(self.prefix + _fill(self.question, text=question.text))
         if question.choices:
             listed = ", ".join(f"({letter}) {c}" for letter, c in zip(LETTERS, question.choices, strict=False))
@@ -75,6 +76,10 @@ class Format:
         if self.cue:
             pieces.append(self.cue)
         return self.joint.join(pieces)
+
+    def _passage(self, passage: Passage) -> str:
+        """The template of a passage. Without a title its place goes, with the punctuation and space behind it."""
+        return self.passages if passage.title else re.sub(r"\{title\}[^\w{]*", "", self.passages)
 
     def target(self, rationale: str, answer: str) -> str:
         """What the student learns to write. An empty rationale gives the answer alone (plain fine-tuning).
