@@ -1,0 +1,1 @@
+"""What is looked up: a corpus, the search over it, and the reranker that looks closer."""
