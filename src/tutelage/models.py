@@ -184,8 +184,8 @@ def is_adapted(lm: LanguageModel) -> bool:
 def cut_prompt(lm: LanguageModel, ids: list[int], limit: int) -> list[int]:
     """At most `limit` ids of a prompt, cut at the front, where passages stand: question and cue are at its end.
 
-    A begin mark stays. Passages are fitted to the limit before (`fitting.fit`), since here the best would go first. What
-    is too long even so is cut here in training and generation alike, or a student is served what it never saw.
+    A begin mark stays. Passages are fitted to the limit before (`fitting.fit`), since here the best would go first. A
+    prompt too long even so is cut here in training and generation alike, or a student is served what it never saw.
     """
     if len(ids) <= limit:
         return ids
