@@ -8,9 +8,12 @@ A passage's vectors do not depend on the question, so they can be made once and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,34 +22,38 @@ from tutelage.checkpoints import locate
 from tutelage.errors import ModelError
 from tutelage.models import quiet
 from tutelage.retrieval.reranker import passage_text
+from tutelage.retrieval.vectors import PassageVectors, Ragged, maxsim, ragged
 from tutelage.types import Passage
 
+AT_ONCE = 2048
+"""Candidates whose vectors are in memory together: about 100 MB of 100 tokens each."""
 
-class Ragged(NamedTuple):
-    """Vectors of several texts one after another, without padding."""
-
-    vectors_TH: NDArray[Any]  # noqa: N815
-    """float32 or float16; T is the number of tokens of all texts together."""
-    lengths: NDArray[np.int64]
-    """Tokens of each text; at least 1."""
+Rows: TypeAlias = Callable[[Sequence[Passage]], Ragged]
+"""Gives the vectors of some passages."""
 
 
 class LateInteraction:
-    """A late-interaction reranker: a folder of `train_reranker`, or any ColBERT in sentence-transformers' format."""
+    """A late-interaction reranker: a folder of `train_reranker`, or any ColBERT in sentence-transformers' format.
+
+    With `vectors`, a folder, a passage is encoded when it is first seen and then never again.
+    """
 
     name = "late-interaction"
 
-    def __init__(self, source: str | Path, *, device: str = "auto", batch_size: int = 32) -> None:
+    def __init__(
+        self, source: str | Path, *, device: str = "auto", batch_size: int = 32, vectors: str | Path | None = None
+    ) -> None:
         folder = trained_model(source)
         self.fingerprint = fingerprint(folder) if folder else f"hub:{source}"
         self.model = _load(str(folder or source), device)
         self.batch_size = batch_size
+        self.vectors = PassageVectors(vectors, self) if vectors else None
 
     @classmethod
     def of(cls, model: Any, *, batch_size: int = 32) -> LateInteraction:
-        """One around a `MultiVectorEncoder` in memory, e.g. one that is being trained; it has no fingerprint."""
+        """One around a `MultiVectorEncoder` in memory, e.g. one that is being trained: nothing of it is kept."""
         made = cls.__new__(cls)
-        made.model, made.fingerprint, made.batch_size = model, "in memory", batch_size
+        made.model, made.fingerprint, made.batch_size, made.vectors = model, "in memory", batch_size, None
         return made
 
     @property
@@ -55,14 +62,28 @@ class LateInteraction:
         return int(self.model.get_embedding_dimension())
 
     def scores(self, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[float]]:
-        """MaxSim of each query with each of its candidates. Every text is encoded once, however often it stands."""
-        texts = [[passage_text(passage) for passage in found] for found in candidates]
-        known = _distinct(self.encode_passages, [text for found in texts for text in found])
+        """MaxSim of each query with each of its candidates.
+
+        Some questions at a time, so that memory does not grow with their number; of these each text is encoded once.
+        """
+        if self.vectors:
+            self.vectors.add(passage for found in candidates for passage in found)
+        found: list[list[float]] = []
+        for some in _groups(candidates):
+            found += self._scores(queries[some], candidates[some])
+        return found
+
+    def _scores(self, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[float]]:
         asked = _distinct(self.encode_queries, queries)
+        rows = self.vectors.of if self.vectors else self._encoded(candidates)
         return [
-            maxsim(asked[query], ragged([known[text] for text in found])).tolist() if found else []
-            for query, found in zip(queries, texts, strict=True)
+            maxsim(asked[query], rows(found)).tolist() if found else []
+            for query, found in zip(queries, candidates, strict=True)
         ]
+
+    def _encoded(self, candidates: Sequence[Sequence[Passage]]) -> Rows:
+        known = _distinct(self.encode_passages, [passage_text(passage) for found in candidates for passage in found])
+        return lambda found: ragged([known[passage_text(passage)] for passage in found])
 
     def encode_queries(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """For each text its vectors, one row a token."""
@@ -75,23 +96,8 @@ class LateInteraction:
     def _encode(self, encode: Any, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         if not texts:
             return []
-        with quiet():
+        with quietly():
             return encode(list(texts), batch_size=self.batch_size, convert_to_numpy=True, show_progress_bar=False)
-
-
-def maxsim(query_SH: NDArray[Any], passages: Ragged) -> NDArray[np.float32]:
-    """The score of every passage for one query: for each query token the best passage token, summed.
-
-    Nothing is padded: all tokens of all passages are compared in one product, then the best of each stretch is taken.
-    """
-    similarity_ST = query_SH.astype(np.float32, copy=False) @ passages.vectors_TH.astype(np.float32, copy=False).T
-    starts = np.cumsum(passages.lengths) - passages.lengths
-    return np.maximum.reduceat(similarity_ST, starts, axis=1).sum(axis=0)
-
-
-def ragged(vectors: Sequence[NDArray[Any]]) -> Ragged:
-    """Vectors of several texts, put one after another."""
-    return Ragged(np.concatenate(vectors), np.array([len(rows) for rows in vectors], dtype=np.int64))
 
 
 def trained_model(source: str | Path) -> Path | None:
@@ -117,20 +123,63 @@ def device_name(device: str) -> str:
     return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
+@contextmanager
+def quietly() -> Generator[None]:
+    """Silence the notices and bars of transformers and sentence-transformers; errors are still raised."""
+    log = logging.getLogger("sentence_transformers")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with quiet():
+            yield
+    finally:
+        log.setLevel(before)
+
+
+def load_trained(make: Callable[[str], Any], source: str, kinds: tuple[str, ...]) -> Any:
+    """What `make` makes of a checkpoint that says it is one of these kinds of model.
+
+    sentence-transformers would load any encoder and add layers of random numbers. Raises ModelError instead.
+    """
+    from sentence_transformers.util import load_file_path
+
+    try:
+        path = load_file_path(source, "config_sentence_transformers.json")
+        kind = json.loads(Path(path).read_text(encoding="utf-8")).get("model_type") if path else None
+        if kind not in kinds:
+            raise ModelError(
+                f"{source!r} is no trained reranker: expected a {kinds[0]} of sentence-transformers, it is "
+                f"{kind or 'a plain encoder'}. Train one from it, with it as `base`."
+            )
+        with quietly():
+            return make(source)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"reranker {source!r} cannot be loaded: {reason} Give a folder that training a reranker wrote, or a "
+            f"{kinds[0]} of sentence-transformers."
+        ) from error
+
+
 def _load(source: str, device: str) -> Any:
     from sentence_transformers import MultiVectorEncoder
 
-    with quiet():
-        try:
-            return MultiVectorEncoder(source, device=device_name(device))
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(
-                f"reranker {source!r} cannot be loaded: {reason} Give a folder that training a reranker wrote, "
-                "or a late-interaction checkpoint of sentence-transformers."
-            ) from error
+    return load_trained(
+        lambda path: MultiVectorEncoder(path, device=device_name(device)), source, ("MultiVectorEncoder", "ColBERT")
+    )
 
 
 def _distinct(encode: Any, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     once = list(dict.fromkeys(texts))
     return dict(zip(once, encode(once), strict=True))
+
+
+def _groups(candidates: Sequence[Sequence[Passage]]) -> Iterator[slice]:
+    """Stretches of questions that have at most `AT_ONCE` candidates together, or are one question."""
+    start = size = 0
+    for i, found in enumerate(candidates):
+        if size and size + len(found) > AT_ONCE:
+            yield slice(start, i)
+            start, size = i, 0
+        size += len(found)
+    yield slice(start, len(candidates))

@@ -13,7 +13,6 @@ from typing import Any
 from transformers import TrainerCallback
 
 from tutelage.errors import RunError
-from tutelage.retrieval.late_interaction import LateInteraction
 from tutelage.runs import write_jsonl
 from tutelage.training.progress import Progress, best_folder, remove_surpassed
 from tutelage.training.reranking.candidates import Ranking
@@ -36,7 +35,7 @@ class Dev:
     def look(self, network: Any) -> dict[str, float]:
         """The metrics of a network as it is, at the last temperatures of training."""
         candidates = [[self.passages[i] for i in ranking.passage_ids] for ranking in self.rankings]
-        scores = LateInteraction.of(network.encoder).scores([r.query for r in self.rankings], candidates)
+        scores = network.reranker().scores([r.query for r in self.rankings], candidates)
         return measure(
             self.rankings,
             scores,

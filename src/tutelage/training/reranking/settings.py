@@ -55,6 +55,8 @@ class Temperature:
 class RerankerSettings:
     """How a reranker learns."""
 
+    kind: str = "late-interaction"
+    """`late-interaction`, whose passages' vectors can be kept, or `cross-encoder`."""
     epochs: int = 3
     learning_rate: float = 1e-4
     batch_size: int = 16
@@ -77,9 +79,9 @@ class RerankerSettings:
     lora: LoraSettings | None = field(default_factory=lambda: LoraSettings(rank=16, alpha=32, dropout=0.1))
     """On the query and value layers unless its `targets` say otherwise; None trains every weight."""
     dimension: int | None = 128
-    """Numbers in a token's vector (128: ColBERT; the published code keeps the encoder's 768); None adds no layer."""
+    """Late interaction: numbers in a vector (128: ColBERT; the published code keeps 768); None adds no layer."""
     normalize: bool = True
-    """Vectors of length 1 (ColBERT); the published code compares them as they are."""
+    """Late interaction: vectors of length 1 (ColBERT); the published code compares them as they are."""
     query_tokens: int = 512
     passage_tokens: int = 512
     select: Select = "ndcg@10"

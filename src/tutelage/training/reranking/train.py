@@ -15,7 +15,8 @@ from accelerate import PartialState
 from transformers import TrainerCallback, TrainingArguments
 
 from tutelage.errors import RunError, TextError, all_problems
-from tutelage.models import open_to_readers, quiet
+from tutelage.models import open_to_readers
+from tutelage.retrieval.late_interaction import quietly
 from tutelage.runs import read_jsonl, write_json
 from tutelage.training.memory import keep_freed_memory
 from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
@@ -79,7 +80,7 @@ def train_reranker(
     }
     _claim(folder, json.loads(json.dumps(arguments)))
     if not (folder / FINISHED).exists():
-        with quiet():
+        with quietly():
             network = new_network(base, settings, seed=seed)
             progress = Progress.resume(folder)
             if not progress.done:

@@ -88,7 +88,7 @@ class RankingTrainer(Trainer):
     ) -> Any:
         """The batch's loss per ranking; over several ranks DDP takes the mean."""
         teacher, own = self.temperatures
-        scores_QK = model(inputs["queries"], inputs["passages"], inputs["places_QK"])
+        scores_QK = model(**inputs["batch"])
         loss = self.ranking_loss(scores_QK.float() / own, inputs["teacher_QK"] / teacher)
         self.so_far += torch.stack([loss.sum, loss.count]).detach()
         mean = loss.sum / loss.count
