@@ -24,7 +24,9 @@ def test_same_seed_gives_the_same_world():
 
 def test_splits_share_no_place():
     """A student that learnt the places of training by heart must gain nothing on the test."""
-    seen = {split: set().union(*(titles(q) for q in atlas.questions(split))) for split in SPLITS}
+    seen = {
+        split: set().union(*(titles(q) for q in (*atlas.questions(split), *atlas.pairs(split)))) for split in SPLITS
+    }
     assert not seen["train"] & seen["test"]
     assert not seen["train"] & seen["dev"]
     assert not seen["dev"] & seen["test"]
@@ -40,7 +42,7 @@ def test_the_corpus_is_large_and_its_entries_short():
 @pytest.mark.parametrize("split", SPLITS)
 def test_gold_passages_hold_the_values_and_the_question_does_not(split):
     """A question that gives its own answer away would be answered without any knowledge."""
-    for q in atlas.questions(split):
+    for q in (*atlas.questions(split), *atlas.pairs(split)):
         golds = [BY_ID[gold] for gold in q.meta["gold_passages"].split()]
         values = q.meta["values"].split() if q.meta["kind"] == "comparison" else [q.meta["value"]]
         assert len(golds) == len(values)
@@ -49,20 +51,32 @@ def test_gold_passages_hold_the_values_and_the_question_does_not(split):
         assert q.id == question_id(q.task, q.text, q.choices)
 
 
-def test_the_gold_letter_follows_from_the_values():
+def test_a_split_gives_no_more_look_ups_than_its_places_have_entries():
+    """A wish for more must end, not draw for ever what it has drawn already."""
+    entries = sum(len(place.values) for place in atlas.draw_atlas().places if place.split == "dev")
+    assert len(atlas.questions("dev", dev=10 * entries)) == entries
+
+
+def test_the_gold_answer_follows_from_the_values():
     """A wrong gold answer bends every number measured on the task."""
-    for q in atlas.questions("dev"):
-        if q.meta["kind"] == "look-up":
-            assert q.choices["AB".index(q.answer)] == q.meta["value"]
-        else:
-            trait, values = atlas.TRAITS[q.meta["trait"]], [int(v) for v in q.meta["values"].split()]
-            wanted = min(values) if q.meta["asked"] == trait.less else max(values)
-            assert values["AB".index(q.answer)] == wanted
+    assert all(q.answer == q.meta["value"] for q in atlas.questions("dev"))
+    for q in atlas.pairs("dev"):
+        trait, values = atlas.TRAITS[q.meta["trait"]], [int(v) for v in q.meta["values"].split()]
+        wanted = min(values) if q.meta["asked"] == trait.less else max(values)
+        assert values["AB".index(q.answer)] == wanted
+
+
+def test_a_look_up_shares_no_telling_word_with_its_entry():
+    """A question in the words of its entry would leave a reranker nothing to learn."""
+    for q in atlas.questions("test"):
+        fact = atlas.TRAITS[q.meta["trait"]].fact.format(place="", value="").lower().split()
+        asked = set(q.text.lower().replace(q.meta["place"].lower(), "").rstrip("?").split())
+        assert not asked & set(fact) - {"the", "is", "its"}
 
 
 def test_no_letter_or_asked_word_betrays_the_answer():
     """Answering always "A", or by the asked word, must stay at chance, or scores without passages mean nothing."""
-    questions = atlas.questions("test", test=1000)
+    questions = atlas.pairs("test", test=1000)
     assert 0.45 < sum(q.answer == "A" for q in questions) / len(questions) < 0.55
-    more = [q for q in questions if q.meta.get("asked") == atlas.TRAITS[q.meta["trait"]].more]
+    more = [q for q in questions if q.meta["asked"] == atlas.TRAITS[q.meta["trait"]].more]
     assert 0.4 < sum(q.answer == "A" for q in more) / len(more) < 0.6

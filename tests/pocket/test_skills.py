@@ -27,8 +27,8 @@ def skill_texts() -> list[str]:
 def task_texts() -> list[str]:
     style = get_format("arrow")
     texts = [passage.text for passage in atlas.corpus()]
-    for task in (steps, atlas):
-        for question in (q for split in SPLITS for q in task.questions(split)):
+    for draw in (steps.questions, atlas.questions, atlas.pairs):
+        for question in (q for split in SPLITS for q in draw(split)):
             written = teacher.write(question, 0, 0)
             texts += [style.prompt(question), style.target(written.text, question.answer)]
     return texts

@@ -12,7 +12,11 @@ from tutelage.errors import TaskError
 from tutelage.pocket import atlas, steps, teacher
 
 EQUATION = re.compile(r"(\d+) ([+-]) (\d+) = (\d+)")
-QUESTIONS = {"steps": steps.questions("train", train=400), "atlas": atlas.questions("train", train=400)}
+QUESTIONS = {
+    "steps": steps.questions("train", train=400),
+    "atlas": atlas.questions("train", train=400),
+    "pairs": atlas.pairs("train", train=400),
+}
 
 
 def value(first: str, sign: str, second: str) -> int:
@@ -59,25 +63,28 @@ def test_a_mistake_is_one_false_step_that_the_rest_follows_from():
         assert all(before[3] == after[0] for before, after in pairwise(equations))
 
 
-def test_a_wrong_atlas_rationale_names_the_letter_it_concludes():
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_an_atlas_rationale_ends_with_what_it_concludes(rate):
     """Rationale and answer must agree, or the student learns that reasoning does not matter."""
+    for question in QUESTIONS["pairs"]:
+        written = teacher.write(question, 0, 0, rate)
+        place = question.choices["AB".index(str(written.answer))]
+        assert written.text.endswith(f"{place}, option ({written.answer}).")
     for question in QUESTIONS["atlas"]:
-        for rate in (0.0, 1.0):
-            written = teacher.write(question, 0, 0, rate)
-            assert written.text.endswith(
-                f"{question.choices['AB'.index(str(written.answer))]}, option ({written.answer})."
-            )
+        written = teacher.write(question, 0, 0, rate)
+        assert written.text.endswith(f" {written.answer}.")
+        assert written.text.count(str(written.answer)) == 2
 
 
 @pytest.mark.parametrize("task", QUESTIONS)
 def test_same_seed_same_text_and_samples_differ(task):
     """Samples that repeat each other add cost and no teaching."""
-    question = next(q for q in QUESTIONS[task] if q.meta.get("kind") != "look-up")
+    question = QUESTIONS[task][0]
     assert teacher.write(question, 1, 5) == teacher.write(question, 1, 5)
     assert len({teacher.write(question, sample, 5).text for sample in range(8)}) > 1
 
 
 def test_a_foreign_task_is_refused():
     """Silence here would give a student empty rationales."""
-    with pytest.raises(TaskError, match="pocket/steps and pocket/atlas"):
+    with pytest.raises(TaskError, match="pocket/steps, pocket/atlas and pocket/atlas-pairs"):
         teacher.write(replace(QUESTIONS["steps"][0], task="strategyqa"), 0, 0)

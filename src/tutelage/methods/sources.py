@@ -75,7 +75,7 @@ def check_teacher(section: TeacherSection, task: TaskSection) -> None:
     """Raise what would stop the teacher before it is asked anything."""
     resolve(section.backend, TEACHERS, "teacher backend")
     if section.backend == "pocket" and not task.name.startswith("pocket/"):
-        raise RecipeError(f"the pocket teacher knows pocket/steps and pocket/atlas, not {task.name!r}")
+        raise RecipeError(f"the pocket teacher knows the pocket tasks alone, not {task.name!r}")
     source_of(section, task)
 
 

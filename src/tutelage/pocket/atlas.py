@@ -1,5 +1,6 @@
-"""The task `pocket/atlas`: questions about invented places that nobody can answer without its corpus.
+"""The tasks `pocket/atlas` and `pocket/atlas-pairs`: invented places that nobody knows without their corpus.
 
+    How high is Mount Orrick?                                                                                84
     Which is higher, Mount Orrick or Mount Tasmin?   (A) Mount Orrick (B) Mount Tasmin                        A
 
     p-00017  Mount Orrick   In the far north Mount Orrick stands 84 spans tall, and snow stays on its long side until
@@ -21,7 +22,7 @@ from tutelage.pocket.words import names
 from tutelage.types import Passage, Question, Split, question_id
 
 TASK = "pocket/atlas"
-ANSWER_TYPE = "letter"
+PAIRS = "pocket/atlas-pairs"
 LETTERS = "AB"
 PLACES = 640
 """How many places the atlas describes."""
@@ -37,30 +38,46 @@ class Trait:
     """What a namesake of the place is, whose value misleads."""
     fact: str
     """How an entry, and a rationale, states the value; `{place}` and `{value}` are its places."""
+    ask: str
+    """The question about the value of one place, in words that the entry does not use."""
     less: str = ""
     """What the place with the lesser value is called; empty for a trait whose value is a name."""
     more: str = ""
     hint: str = ""
     """Words by which a comparison may say what it is about."""
-    ask: str = ""
-    """The question about the value of one place."""
 
 
 COMPARE = ("Which is {asked}, {a} or {b}?", "As to {hint}, which is {asked}, {a} or {b}?")
 """The second shares a word with the entries it needs, the first does not."""
 TRAITS: dict[str, Trait] = {
-    "height": Trait("Mount", "gate", "{place} stands {value} spans tall", "lower", "higher", "spans"),
-    "summit": Trait("Mount", "road", "{place} had no one on top until the year {value}", "earlier", "later", "the top"),
-    "spring": Trait("Mount", "well", "{place} is where the {value} river begins", ask="Which water rises on {place}?"),
-    "ice": Trait("Lake", "mine", "{place} keeps its ice for {value} days", "warmer", "colder", "ice"),
-    "length": Trait("Lake", "street", "{place} takes {value} miles to cross", "shorter", "longer", "miles"),
-    "outflow": Trait("Lake", "mill", "{place} turns into the {value} river", ask="Which water leaves {place}?"),
-    "founding": Trait("Port", "tower", "{place} got its first house in the year {value}", "older", "newer", "houses"),
-    "people": Trait("Port", "village", "{place} is home to {value} hundred families", "smaller", "larger", "families"),
-    "mouth": Trait(
-        "Port", "bank", "{place} stands where the {value} river meets the sea", ask="Which water ends at {place}?"
+    "height": Trait(
+        "Mount", "gate", "{place} stands {value} spans tall", "How high is {place}?", "lower", "higher", "spans"
     ),
-}
+    "summit": Trait(
+        "Mount", "road", "{place} had no one on top until the year {value}", "When was {place} reached first?",
+        "earlier", "later", "the top",
+    ),
+    "spring": Trait("Mount", "well", "{place} is where the {value} river begins", "Which water rises on {place}?"),
+    "ice": Trait(
+        "Lake", "mine", "{place} keeps its ice for {value} days", "How long is {place} cold?",
+        "warmer", "colder", "ice",
+    ),
+    "length": Trait(
+        "Lake", "street", "{place} takes {value} miles to cross", "How wide is {place}?", "shorter", "longer", "miles"
+    ),
+    "outflow": Trait("Lake", "mill", "{place} turns into the {value} river", "Which water leaves {place}?"),
+    "founding": Trait(
+        "Port", "tower", "{place} got its first house in the year {value}", "When did {place} begin?",
+        "older", "newer", "houses",
+    ),
+    "people": Trait(
+        "Port", "village", "{place} is home to {value} hundred families", "How large is {place}?",
+        "smaller", "larger", "families",
+    ),
+    "mouth": Trait(
+        "Port", "bank", "{place} stands where the {value} river meets the sea", "Which water ends at {place}?"
+    ),
+}  # fmt: skip
 KINDS = ("Mount", "Lake", "Port")
 WHERE = (
     "In the far north", "In the dry south", "By the east coast", "Under the west hills", "Under the old castle",
@@ -148,36 +165,34 @@ def corpus(seed: int = 0) -> list[Passage]:
     return list(draw_atlas(seed).passages)
 
 
-def questions(
-    split: Split, *, seed: int = 0, train: int = 1200, dev: int = 200, test: int = 400, look_ups: float = 0.3
-) -> list[Question]:
-    """The questions of one split, as many as `train`, `dev` or `test` says.
+def questions(split: Split, *, seed: int = 0, train: int = 1000, dev: int = 150, test: int = 400) -> list[Question]:
+    """Look-ups of one split, as many as `train`, `dev` or `test` says or as its places have entries.
 
-    A share of `look_ups` needs one passage, the others compare two places and need two.
+    Each needs one passage, and nothing is offered to choose from.
     """
-    rng = Random(f"{seed} {split} {look_ups}")
+    rng = Random(f"{seed} {split} {TASK}")
+    entries = [(place, key) for place in draw_atlas(seed).places if place.split == split for key in place.values]
+    wanted = {"train": train, "dev": dev, "test": test}[split]
+    return [_look_up(split, place, key) for place, key in rng.sample(entries, k=min(wanted, len(entries)))]
+
+
+def pairs(split: Split, *, seed: int = 0, train: int = 1200, dev: int = 200, test: int = 400) -> list[Question]:
+    """Comparisons of one split: each needs two passages."""
+    rng = Random(f"{seed} {split} {PAIRS}")
     places = [place for place in draw_atlas(seed).places if place.split == split]
     wanted = {"train": train, "dev": dev, "test": test}[split]
     found: dict[str, Question] = {}
     while len(found) < wanted:
-        kind = _look_up if rng.random() < look_ups else _comparison
-        question = kind(split, places, rng)
+        question = _comparison(split, places, rng)
         found.setdefault(question.id, question)
     return list(found.values())
 
 
-def _look_up(split: Split, places: list[Place], rng: Random) -> Question:
-    """Which of two rivers an entry names."""
-    key = rng.choice([key for key, trait in TRAITS.items() if trait.ask])
-    trait = TRAITS[key]
-    place, other = rng.sample([p for p in places if p.kind == trait.kind], k=2)
-    if place.values[key] == other.values[key]:
-        return _look_up(split, places, rng)
-    value = place.values[key]
-    choices = tuple(rng.sample((value, other.values[key]), k=2))
-    text = trait.ask.format(place=place.title)
+def _look_up(split: Split, place: Place, key: str) -> Question:
+    """What one entry says of one place."""
+    text, value = TRAITS[key].ask.format(place=place.title), place.values[key]
     meta = {"kind": "look-up", "trait": key, "place": place.title, "value": value, "gold_passages": place.entries[key]}
-    return Question(question_id(TASK, text, choices), TASK, split, text, choices, LETTERS[choices.index(value)], meta)
+    return Question(question_id(TASK, text), TASK, split, text, (), value, meta)
 
 
 def _comparison(split: Split, places: list[Place], rng: Random) -> Question:
@@ -199,4 +214,4 @@ def _comparison(split: Split, places: list[Place], rng: Random) -> Question:
         "values": f"{values[0]} {values[1]}",
         "gold_passages": " ".join(place.entries[key] for place in pair),
     }
-    return Question(question_id(TASK, text, (a, b)), TASK, split, text, (a, b), LETTERS[not first], meta)
+    return Question(question_id(PAIRS, text, (a, b)), PAIRS, split, text, (a, b), LETTERS[not first], meta)

@@ -212,18 +212,23 @@ def check_skills(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dra
 
 
 def check_tasks(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
-    """Share of test questions whose gold answer is what the model ends on, although it was taught neither task.
+    """Share of test questions whose gold answer is what the model ends on, although it was taught no task.
 
-    An answer is read generously: the last number, or the last letter A or B, of whatever was written.
+    An answer is read generously: the last number, word, or letter A or B of whatever was written.
     """
     shares: dict[str, float] = {}
     style = get_format("arrow")
-    for task, answer in ((steps, r"\d+"), (atlas, r"\b[AB]\b")):
-        questions = task.questions("test", test=TASK_CHECKED)
+    draws = {
+        steps.TASK: (steps.questions, r"\d+"),
+        atlas.TASK: (atlas.questions, r"\w+"),
+        atlas.PAIRS: (atlas.pairs, r"\b[AB]\b"),
+    }
+    for task, (draw, answer) in draws.items():
+        questions = draw("test", test=TASK_CHECKED)
         written = write(model, tokenizer, [style.prompt(question) for question in questions])
         read = [[None, *re.findall(answer, text)][-1] for text in written]
         right = sum(r == question.answer for r, question in zip(read, questions, strict=True))
-        shares[task.TASK] = round(right / len(questions), 3)
+        shares[task] = round(right / len(questions), 3)
     return shares
 
 

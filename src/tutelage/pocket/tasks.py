@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tutelage.errors import TaskError
@@ -9,9 +10,14 @@ from tutelage.plugins import resolve
 from tutelage.pocket import atlas, steps
 from tutelage.tasks.answers import ANSWER_TYPES
 from tutelage.tasks.task import Task
-from tutelage.types import SPLITS
+from tutelage.types import SPLITS, Question
 
-WORLDS = {steps.TASK: steps, atlas.TASK: atlas}
+WORLDS: dict[str, tuple[str, Callable[..., list[Question]]]] = {
+    steps.TASK: ("number", steps.questions),
+    atlas.TASK: ("words", atlas.questions),
+    atlas.PAIRS: ("letter", atlas.pairs),
+}
+"""Answer type and questions of each task."""
 
 
 def load(
@@ -26,10 +32,8 @@ def load(
 
     Raises TaskError for a data folder: there is nothing to read.
     """
-    world = resolve(name, WORLDS, "pocket task")
+    answer_type, questions = resolve(name, WORLDS, "pocket task")
     if data is not None:
         raise TaskError(f"{name} is generated and reads no data; remove `data:` from the task.")
     size = {} if limit is None else {"train": limit}
-    return Task(
-        name, ANSWER_TYPES[world.ANSWER_TYPE], {split: tuple(world.questions(split, **size)) for split in SPLITS}
-    )
+    return Task(name, ANSWER_TYPES[answer_type], {split: tuple(questions(split, **size)) for split in SPLITS})

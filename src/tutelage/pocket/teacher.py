@@ -24,7 +24,7 @@ CLOSINGS = (
     "The question asks which is {asked}: {place}, option ({answer}).",
     "The {asked} is {place}, option ({answer}).",
 )
-NAMINGS = ("The question asks for {value}, option ({answer}).", "So it is {value}, option ({answer}).")
+NAMINGS = ("The question asks for {value}.", "So it is {value}.")
 
 
 def write(question: Question, sample: int, seed: int, error_rate: float = 0.0) -> Rationale:
@@ -37,11 +37,11 @@ def write(question: Question, sample: int, seed: int, error_rate: float = 0.0) -
     wrong = rng.random() < error_rate
     if question.task == steps.TASK:
         text, answer = _steps(question, sample, rng, wrong)
-    elif question.task == atlas.TASK:
+    elif question.task in (atlas.TASK, atlas.PAIRS):
         text, answer = _atlas(question, rng, wrong)
     else:
         raise TaskError(
-            f"the pocket teacher knows {steps.TASK} and {atlas.TASK} alone, not {question.task!r}. "
+            f"the pocket teacher knows {steps.TASK}, {atlas.TASK} and {atlas.PAIRS} alone, not {question.task!r}. "
             "Choose another `teacher: backend:` in the recipe."
         )
     return Rationale(question.id, SOURCE, sample, text, answer, verdict=None)
@@ -67,12 +67,12 @@ def _atlas(question: Question, rng: Random, wrong: bool) -> tuple[str, str]:
 
 
 def _look_up(question: Question, rng: Random, wrong: bool) -> tuple[str, str]:
-    """State the value, then its letter; a mistake remembers the value of another option."""
-    trait = atlas.TRAITS[question.meta["trait"]]
-    said = next(c for c in question.choices if (c == question.meta["value"]) != wrong)
-    answer = atlas.LETTERS[question.choices.index(said)]
+    """State the value; a mistake states that of a place that is not asked about."""
+    trait, value = atlas.TRAITS[question.meta["trait"]], question.meta["value"]
+    others = {place.values[question.meta["trait"]] for place in atlas.draw_atlas().places if place.kind == trait.kind}
+    said = rng.choice(sorted(others - {value})) if wrong else value
     fact = trait.fact.format(place=question.meta["place"], value=said)
-    return f"{fact}. {rng.choice(NAMINGS).format(value=said, answer=answer)}", answer
+    return f"{fact}. {rng.choice(NAMINGS).format(value=said)}", said
 
 
 def _comparison(question: Question, rng: Random, wrong: bool) -> tuple[str, str]:
