@@ -147,6 +147,20 @@ def load(
     )
 
 
+def load_tokenizer(name_or_path: str | Path) -> LanguageModel:
+    """A language model without its network, good for `prompt_ids` and `target_ids` alone: to measure texts.
+
+    Raises ModelError as `load` does.
+    """
+    name = str(name_or_path)
+    folder = locate(name)
+    source = str(folder or name)
+    with quiet():
+        kind, _ = _architecture(_read(AutoConfig, source, name), name)
+        tokenizer = _read(AutoTokenizer, source, name)
+    return LanguageModel(name, None, tokenizer, kind, Escape.of(tokenizer), folder)
+
+
 def save(lm: LanguageModel, folder: Path) -> None:
     """Write an ordinary Hugging Face folder that any `from_pretrained` reads.
 

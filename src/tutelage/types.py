@@ -107,6 +107,8 @@ class Prediction:
     answer: str | None
     verdict: Verdict
     rationales: tuple[Rationale, ...]
+    hits: tuple[Hit, ...] = ()
+    """The passages that stood beside the question, best first, with the scores that chose them."""
 
 
 class Score(NamedTuple):
@@ -169,6 +171,7 @@ def prediction_from_json(row: Mapping[str, Any]) -> Prediction:
         answer=row["answer"],
         verdict=Verdict(row["verdict"]),
         rationales=tuple(rationale_from_json(r) for r in row["rationales"]),
+        hits=tuple(Hit(**hit) for hit in row.get("hits", ())),
     )
 
 

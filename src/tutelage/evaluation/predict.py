@@ -40,14 +40,15 @@ def predict(
     top_p: float = 1.0,
     seed: int = 0,
     passages: Mapping[str, Sequence[Passage]] | None = None,
+    prompt: Callable[[Question, Sequence[Passage]], str] | None = None,
     partial: Path | None = None,
     on_done: Callable[[int, int], None] | None = None,
 ) -> list[Prediction]:
     """One prediction a question, in the order of `questions`, each with its `votes` rationales.
 
     `temperature` defaults to 0 (greedy) for one vote and 0.7 for several. `passages` stand before the question, by
-    question id. `partial` keeps finished batches; it must be used with the same arguments again. `on_done` hears, after
-    each batch, the number of finished questions and of all.
+    question id; `prompt` puts them there, `fmt.prompt` unless given. `partial` keeps finished batches; it must be used
+    with the same arguments again. `on_done` hears, after each batch, the number of finished questions and of all.
     """
     if temperature is None:
         temperature = 0.7 if votes > 1 else 0.0
@@ -67,7 +68,7 @@ def predict(
             on_done(len(found), len(questions))
 
     generator.write(
-        [fmt.prompt(q, shown) for q, shown in zip(questions, beside, strict=True)],
+        [(prompt or fmt.prompt)(q, shown) for q, shown in zip(questions, beside, strict=True)],
         samples=votes,
         temperature=temperature,
         top_p=top_p,

@@ -11,10 +11,10 @@ from pathlib import Path
 from tutelage import checkpoints
 from tutelage.errors import ModelError, TutelageError
 from tutelage.formats import get_format
-from tutelage.methods import METHODS, NEEDS_MENTOR, NEEDS_TEACHER
-from tutelage.methods.jobs import jobs_of, plan
+from tutelage.methods import METHODS
+from tutelage.methods.corpora import open_corpus
+from tutelage.methods.jobs import jobs_of, method_of, plan
 from tutelage.methods.sources import check_teacher, load_task
-from tutelage.plugins import resolve
 from tutelage.recipe import Arm, Recipe
 from tutelage.runs import Stage
 
@@ -39,12 +39,15 @@ def _arm(recipe: Recipe, arm: Arm) -> Iterator[str]:
         yield str(error)
         return
     yield from _failure("format", lambda: get_format(seen.format))
-    yield from _failure("arms", lambda: resolve(arm.method, METHODS, "arm"))
+    yield from _failure("arms", lambda: method_of(arm))
     yield from _failure("student.model", lambda: checkpoints.fingerprint(seen.student.model))
-    if arm.method in NEEDS_TEACHER:
+    needs = METHODS[arm.method].needs if arm.method in METHODS else frozenset[str]()
+    if "teacher" in needs:
         yield from _teacher(seen, arm)
-    if arm.method in NEEDS_MENTOR:
+    if "mentor" in needs:
         yield from _mentors(seen, arm)
+    if "knowledge" in needs:
+        yield from _knowledge(seen, arm, reranked="reranker" in needs)
 
 
 def _teacher(recipe: Recipe, arm: Arm) -> Iterator[str]:
@@ -63,6 +66,22 @@ def _mentors(recipe: Recipe, arm: Arm) -> Iterator[str]:
         yield from _failure(f"{key}.model", lambda model=mentor.model: checkpoints.fingerprint(model))
         if recipe.soft_labels.weight:
             yield from _failure("soft_labels", lambda model=mentor.model: check_lending(model, recipe.student.model))
+
+
+def _knowledge(recipe: Recipe, arm: Arm, *, reranked: bool) -> Iterator[str]:
+    knowledge = recipe.knowledge
+    if knowledge is None:
+        yield f"knowledge: missing, and arm {arm.name!r} looks something up"
+        return
+    for name in knowledge.corpora:
+        yield from _failure("knowledge.corpus", lambda name=name: open_corpus(name, knowledge, recipe.task))
+    if knowledge.index is not None and not Path(knowledge.index).expanduser().is_dir():
+        yield f"knowledge.index: no folder {knowledge.index!r}; `tutelage index CORPUS --out DIR` makes one"
+    if reranked and knowledge.reranker is None:
+        yield f"knowledge.reranker: missing, and arm {arm.name!r} orders passages with one"
+    elif reranked and knowledge.reranker:
+        encoder = knowledge.reranker.base or knowledge.reranker.path or ""
+        yield from _failure("knowledge.reranker", lambda: checkpoints.fingerprint(encoder))
 
 
 def check_lending(mentor: str, student: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tutelage.methods import METHODS, Outcome, Study
+from tutelage.methods import METHODS, Method, Outcome, Study
 from tutelage.plugins import resolve
 from tutelage.recipe import Arm, Recipe
 from tutelage.runs import Stage, Workspace
@@ -43,7 +43,6 @@ def jobs_of(recipe: Recipe) -> list[Job]:
 
 def do(recipe: Recipe, task: Task, workspace: Workspace, job: Job, watch: Watch | None = None) -> Outcome:
     """One arm with one seed, from the questions to the score."""
-    method = resolve(job.arm.method, METHODS, "arm")
     study = Study(
         recipe.for_arm(job.arm),
         task,
@@ -51,7 +50,16 @@ def do(recipe: Recipe, task: Task, workspace: Workspace, job: Job, watch: Watch 
         tell=(lambda what, figures: watch(Event(job.label, what, figures))) if watch else None,
         whole=recipe,
     )
-    return method(study, job.seed)
+    return method_of(job.arm).run(study, job.seed)
+
+
+def method_of(arm: Arm) -> Method:
+    """The method of an arm; one from outside, "package.module:function", is named as it is called.
+
+    Raises PluginError for a name that stands for nothing.
+    """
+    found: Any = resolve(arm.method, METHODS, "arm")
+    return found if isinstance(found, Method) else Method(found, arm.name)
 
 
 def plan(recipe: Recipe, task: Task, folder: Path, job: Job) -> dict[str, Stage]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tutelage.formats import Format
 from tutelage.models import LanguageModel, LoraSettings
-from tutelage.recipe import LearnerSection, MccSection, SoftLabelSection
+from tutelage.recipe import LearnerSection, LoraSection, MccSection, SoftLabelSection
 from tutelage.runs import Stage, read_jsonl
 from tutelage.training.objective import TARGETS, Teaching
 from tutelage.training.settings import Select, Settings
@@ -34,7 +34,7 @@ def train_model(
     return train(
         [Example(**row) for row in examples],
         [Example(**row) for row in dev],
-        Settings(seed=seed, lora=_lora(learner), select=select, **chosen),
+        Settings(seed=seed, lora=lora_settings(learner.lora), select=select, **chosen),
         model=learner.model,
         folder=folder,
         dev_score=accuracy if select == "dev_accuracy" else None,
@@ -72,8 +72,8 @@ def from_tasks(examples: Sequence[Mapping[str, Any]], answers: Collection[str], 
     return FromTasks({"predict": answer_share, "explain": 1 - answer_share}, task_of)
 
 
-def _lora(learner: LearnerSection) -> LoraSettings | None:
-    if learner.lora is None:
+def lora_settings(section: LoraSection | None) -> LoraSettings | None:
+    """The adapters that a section asks for."""
+    if section is None:
         return None
-    targets = tuple(learner.lora.targets) if learner.lora.targets else None
-    return LoraSettings(**{**learner.lora.model_dump(), "targets": targets})
+    return LoraSettings(**{**section.model_dump(), "targets": tuple(section.targets) if section.targets else None})

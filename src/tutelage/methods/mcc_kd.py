@@ -13,7 +13,7 @@ def mcc_kd(study: Study, seed: int) -> Outcome:
     differs in the loss.
     """
     taught = study.taught()
-    examples = study.explained(taught)
-    pairs = study.unlike_pairs(taught)
+    examples = study.lessons.rationales(taught)
+    pairs = study.lessons.unlike_pairs(taught)
     student = study.train(examples, seed, pairs=pairs)
     return study.score(student, seed)

@@ -34,7 +34,7 @@ def lessons(study: Study, mentor: MentorSection | None, seed: int) -> tuple[Stag
     """What is learnt from: the teacher's correct rationales and the mentor's, with the mentor's soft labels."""
     taught = study.taught()
     if mentor is None:
-        return study.explained(taught), None
+        return study.lessons.rationales(taught), None
     trained = trained_mentor(study, mentor, seed)
-    examples = study.explained(taught, study.augmented(trained, mentor, seed, beside=taught))
+    examples = study.lessons.rationales(taught, study.augmented(trained, mentor, seed, taught=taught))
     return examples, study.soft_labels(trained, examples)

@@ -13,15 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tutelage.methods import NEEDS_MENTOR, TITLES, Outcome, Study
-from tutelage.methods.jobs import Job, plan
+from tutelage.methods import METHODS, Outcome, Study
+from tutelage.methods.jobs import Job, method_of, plan
 from tutelage.methods.workers import cores, has_gpu
 from tutelage.recipe import Arm, LearnerSection, Recipe
 from tutelage.runs import Json, Stage, Workspace, read_json
 from tutelage.tasks.task import Task
 
-REFERENCES = {"mentor"}
-"""Methods whose rows stand beside the students' for comparison: they are no small model that was wanted."""
 Plans = Sequence[tuple[Job, Sequence[Stage]]]
 """The stages of every job."""
 
@@ -92,8 +90,8 @@ def results(
 def title_of(arm: Arm) -> str:
     """What people call an arm: its method's title where it is named after its method, with what a sweep added."""
     added = arm.name.removeprefix(arm.method)
-    known = TITLES.get(arm.method) if arm.name.startswith(arm.method) and added[:1] in ("", " ") else None
-    return known + added if known else arm.name
+    named = arm.method in METHODS and arm.name.startswith(arm.method) and added[:1] in ("", " ")
+    return METHODS[arm.method].title + added if named else arm.name
 
 
 def _arm(folder: Path, job: Job, found: Outcome) -> dict[str, Json]:
@@ -101,7 +99,8 @@ def _arm(folder: Path, job: Job, found: Outcome) -> dict[str, Json]:
     return {
         "arm": job.arm.name,
         "title": title_of(job.arm),
-        "reference": job.arm.method in REFERENCES,
+        "reference": method_of(job.arm).reference,
+        "leaks": method_of(job.arm).leaks,
         "seed": job.seed,
         "predictions": _relative(found.score.folder / "predictions.jsonl", folder),
         "history": _relative(found.student.folder / "history.jsonl", folder),
@@ -119,14 +118,17 @@ def _warnings(recipe: Recipe, outcomes: Sequence[tuple[Job, Outcome]]) -> Iterat
             yield f"{title}: {cut['prompts']} training prompts were cut at student.max_prompt_tokens."
         if cut["targets"]:
             yield f"{title}: {cut['targets']} examples were left out, longer than student.max_target_tokens."
+        if leak := method_of(arm).leaks:
+            yield f"{title}: {leak}; it is an upper bound, not a method."
         if any(learner.select == "test_accuracy" for learner in _learners(recipe.for_arm(arm), arm)):
             yield f"{title}: its epoch was chosen on the test split, so its accuracy is too high by an unknown amount."
 
 
 def _learners(seen: Recipe, arm: Arm) -> Sequence[LearnerSection]:
     """Everyone who is trained for an arm: its student, unless the mentor itself is the row, and its mentors."""
-    student = [] if arm.method == "mentor" else [seen.student]
-    return [*student, *(seen.mentors if arm.method in NEEDS_MENTOR else [])]
+    method = method_of(arm)
+    student = [] if method.reference and "mentor" in method.needs else [seen.student]
+    return [*student, *(seen.mentors if "mentor" in method.needs else [])]
 
 
 def _sources(recipe: Recipe, plans: Plans) -> list[Json]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tutelage.methods.study import PREDICT, Outcome, Study
+from tutelage.methods.lessons import PREDICT
+from tutelage.methods.study import Outcome, Study
 
 
 def step_by_step(study: Study, seed: int) -> Outcome:
@@ -12,6 +13,6 @@ def step_by_step(study: Study, seed: int) -> Outcome:
     learnt, the answer stands behind the format's marker, and the epoch is chosen by the accuracy of answering.
     """
     study = study.asking(PREDICT)
-    examples = study.answered_and_explained(study.taught())
+    examples = study.lessons.two_tasks(study.taught())
     student = study.train(examples, seed, answer_share=study.recipe.step_by_step.answer_share)
     return study.score(student, seed)

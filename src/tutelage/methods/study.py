@@ -6,9 +6,9 @@ While a study is only being planned, the same calls name the stages and make not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,23 +16,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tutelage import checkpoints
 from tutelage.errors import RecipeError, all_problems
 from tutelage.formats import Format, get_format
+from tutelage.methods.knowledge import Knowledge
+from tutelage.methods.lessons import EXPLAIN, GOLD, PREDICT, Lessons
+from tutelage.methods.predicting import load, predictions
 from tutelage.methods.sources import annotate, source_of
-from tutelage.rationales.diverse import choose_pairs, example_id
 from tutelage.rationales.keep import Kept, keep
 from tutelage.recipe import LearnerSection, MentorSection, Recipe
-from tutelage.runs import Json, Stage, Workspace, fingerprint, read_jsonl, write_json, write_jsonl
-from tutelage.tasks.grading import graded, judge
+from tutelage.runs import Json, Stage, Workspace, fingerprint, read_json, read_jsonl, write_json, write_jsonl
+from tutelage.tasks.grading import graded
 from tutelage.tasks.task import Task
-from tutelage.types import Example, Prediction, Question, Rationale, Split, rationale_from_json, to_json
+from tutelage.types import Example, Question, Rationale, Split, rationale_from_json, to_json
 
 if TYPE_CHECKING:
     from tutelage.models import LanguageModel
-
-PREDICT, EXPLAIN = "predict: ", "explain: "
-"""What a prompt begins with that wants the answer alone, or the rationale alone (Distilling step-by-step)."""
-
-GOLD = "gold"
-"""Stands in an example's id for who wrote its rationale, where there is only the gold answer."""
 
 Tell = Callable[[str, dict[str, Any]], None]
 """How a long step reports: what is being done, and figures such as epoch, loss, done, total."""
@@ -60,6 +56,18 @@ class Study:
         self.workspace = workspace
         self.tell: Tell = tell or (lambda what, figures: None)
         self.format: Format = get_format(recipe.format)
+
+    @property
+    def lessons(self) -> Lessons:
+        """What there is to learn from, as examples."""
+        return Lessons(self)
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What can be looked up. Raises RecipeError where the recipe has no `knowledge:` section."""
+        if self.recipe.knowledge is None:
+            raise RecipeError("knowledge: missing, and an arm of this recipe looks something up")
+        return Knowledge(self, self.recipe.knowledge)
 
     def asking(self, prefix: str) -> Study:
         """The same study, but its students are asked with these first words."""
@@ -134,21 +142,26 @@ class Study:
             raise RecipeError("mentor: missing, and an arm of this recipe learns from a mentor")
         return self.recipe.mentor
 
-    def augmented(self, mentor: Stage, settings: MentorSection, seed: int, *, beside: Stage) -> Stage | None:
-        """The correct, distinct rationales that a mentor adds to those in `beside`; None where it writes none."""
+    def augmented(
+        self, mentor: Stage, settings: MentorSection, seed: int, *, taught: Stage, beside: Stage | None = None
+    ) -> Stage | None:
+        """The correct, distinct rationales that a mentor adds to those in `taught`; None where it writes none.
+
+        `beside` are the passages that it reads before each question.
+        """
         if settings.samples == 0:
             return None
-        written = self._written(mentor, settings, seed if settings.seed is None else settings.seed)
+        written = self._written(mentor, settings, seed if settings.seed is None else settings.seed, beside)
         inputs: dict[str, Json] = {
             "written": written.fingerprint,
             "samples": settings.samples,
             "keep": settings.keep,
-            "beside": beside.fingerprint,
+            "taught": taught.fingerprint,
         }
 
         def make(folder: Path) -> None:
             rationales = [rationale_from_json(row) for row in read_jsonl(written.folder / "rationales.jsonl")]
-            known = [rationale_from_json(row) for row in read_jsonl(beside.folder / "kept.jsonl")]
+            known = [rationale_from_json(row) for row in read_jsonl(taught.folder / "kept.jsonl")]
             used = [r for r in rationales if r.sample < settings.samples]
             kept = keep(used, per_question=settings.keep, known=known)
             write_jsonl(folder / "kept.jsonl", (to_json(r) for r in kept.rationales))
@@ -156,7 +169,7 @@ class Study:
 
         return self.workspace.stage("augmented", inputs, make)
 
-    def _written(self, mentor: Stage, settings: MentorSection, seed: int) -> Stage:
+    def _written(self, mentor: Stage, settings: MentorSection, seed: int, beside: Stage | None) -> Stage:
         """What a mentor writes for every training question, judged: as many samples as any arm of the study wants."""
         samples = self.whole.most_samples(settings)
         inputs: dict[str, Json] = {
@@ -165,11 +178,13 @@ class Study:
             "samples": samples,
             "sampling": [settings.temperature, settings.top_p],
             "seed": seed,
+            **self._shown(beside),
         }
 
         def make(folder: Path) -> None:
-            predictions = self._predict(
-                self._load(mentor),
+            written = predictions(
+                self,
+                load(self, mentor),
                 self.of("train"),
                 settings,
                 source=f"mentor:{mentor.fingerprint[:12]}",
@@ -178,92 +193,12 @@ class Study:
                 temperature=settings.temperature,
                 top_p=settings.top_p,
                 partial=folder / "partial.jsonl",
+                beside=beside,
             )
-            write_jsonl(folder / "rationales.jsonl", (to_json(r) for p in predictions for r in p.rationales))
+            write_jsonl(folder / "rationales.jsonl", (to_json(r) for p in written for r in p.rationales))
             (folder / "partial.jsonl").unlink(missing_ok=True)
 
         return self.workspace.stage("written", inputs, make)
-
-    # --- what is learnt from
-
-    def answers_only(self) -> Stage:
-        """Examples that answer at once: the prompt, and the gold answer behind the marker."""
-        inputs: dict[str, Json] = {"questions": self.questions().fingerprint, "format": self._wording}
-        return self._examples({**inputs, "kind": "answers"}, lambda split: self._answers(split, self.format))
-
-    def explained(self, *sources: Stage | None) -> Stage:
-        """Examples that reason first: the prompt, a kept rationale, then its answer."""
-        rationales = [source for source in sources if source]
-        inputs: dict[str, Json] = {
-            "rationales": [stage.fingerprint for stage in rationales],
-            "format": self._wording,
-            "kind": "rationales",
-        }
-
-        def examples(split: Split) -> list[Example]:
-            return [
-                Example(example_id(r), self.format.prompt(q), self.format.target(r.text, q.answer))
-                for q, r in self._kept(rationales, split)
-            ]
-
-        return self._examples(inputs, examples)
-
-    def answered_and_explained(self, *sources: Stage) -> Stage:
-        """Examples of two tasks: after "predict: " the answer at once, after "explain: " a kept rationale alone."""
-        inputs: dict[str, Json] = {
-            "questions": self.questions().fingerprint,
-            "rationales": [stage.fingerprint for stage in sources],
-            "format": self.recipe.format,
-            "kind": "answers and rationales",
-            "prefixes": [PREDICT, EXPLAIN],
-        }
-        predict, explain = self.format.prefixed(PREDICT), self.format.prefixed(EXPLAIN)
-
-        def examples(split: Split) -> list[Example]:
-            explained = self._kept(sources, split)
-            rationales = [Example(example_id(r), explain.prompt(q), r.text.strip()) for q, r in explained]
-            return [*self._answers(split, predict), *rationales]
-
-        return self._examples(inputs, examples)
-
-    @property
-    def _wording(self) -> str:
-        """What decides the words of a prompt."""
-        return self.format.prefix + self.recipe.format
-
-    def _answers(self, split: Split, fmt: Format) -> list[Example]:
-        return [Example(f"{q.id}#{GOLD}#0", fmt.prompt(q), fmt.target("", q.answer)) for q in self.of(split)]
-
-    def _kept(self, sources: Sequence[Stage], split: Split) -> Iterator[tuple[Question, Rationale]]:
-        """What was kept for the questions of a split."""
-        questions = {q.id: q for q in self.of(split)}
-        for stage in sources:
-            for rationale in map(rationale_from_json, read_jsonl(stage.folder / "kept.jsonl")):
-                if rationale.question_id in questions:
-                    yield questions[rationale.question_id], rationale
-
-    def unlike_pairs(self, *sources: Stage) -> Stage:
-        """Pairs of a training question's kept rationales that differ most, for MCC-KD."""
-        ngram = self.recipe.mcc.ngram
-        inputs: dict[str, Json] = {"rationales": [stage.fingerprint for stage in sources], "ngram": ngram}
-
-        def make(folder: Path) -> None:
-            found = choose_pairs((r for _, r in self._kept(sources, "train")), ngram=ngram)
-            if not found.pairs:
-                raise RecipeError(
-                    "teacher: no training question has two correct, distinct rationales, and MCC-KD compares two. "
-                    "Raise teacher.samples, or leave teacher.keep out."
-                )
-            write_jsonl(folder / "pairs.jsonl", (pair._asdict() for pair in found.pairs))
-
-        return self.workspace.stage("pairs", inputs, make)
-
-    def _examples(self, inputs: dict[str, Json], examples: Callable[[Split], Sequence[Example]]) -> Stage:
-        def make(folder: Path) -> None:
-            for split in ("train", "dev"):
-                write_jsonl(folder / f"{split}.jsonl", (to_json(e) for e in examples(split)))
-
-        return self.workspace.stage("examples", inputs, make)
 
     # --- how a student learns
 
@@ -283,7 +218,7 @@ class Study:
             from tutelage.training.soft_labels import write_soft_labels
 
             write_soft_labels(
-                self._load(mentor),
+                load(self, mentor),
                 [Example(**row) for row in read_jsonl(examples.folder / "train.jsonl")],
                 folder,
                 **limits,
@@ -302,11 +237,13 @@ class Study:
         soft: Stage | None = None,
         pairs: Stage | None = None,
         answer_share: float | None = None,
+        beside: Stage | None = None,
     ) -> Stage:
         """A student of the recipe's settings, or a mentor of its own, trained on these examples.
 
-        The best epoch is chosen on dev. `soft` adds a mentor's distributions, `pairs` the agreement of two rationales;
-        with `answer_share` answers and rationales are two tasks of one student.
+        The best epoch is chosen on dev, with the passages in `beside` before its questions. `soft` adds a mentor's
+        distributions, `pairs` the agreement of two rationales; with `answer_share` answers and rationales are two
+        tasks of one student.
         """
         settings = learner or self.recipe.student
         seed = seed if learner is None or learner.seed is None else learner.seed
@@ -326,6 +263,8 @@ class Study:
             inputs["pairs"] = {"chosen": pairs.fingerprint, **self.recipe.mcc.model_dump(mode="json")}
         if answer_share is not None:
             inputs["answer_share"] = answer_share
+        if settings.select.endswith("accuracy"):
+            inputs |= self._shown(beside)
 
         def make(folder: Path) -> None:
             from tutelage.methods import learn
@@ -347,7 +286,7 @@ class Study:
                 folder=folder,
                 seed=seed,
                 device=self.recipe.compute.device,
-                accuracy=lambda model: self._accuracy(model, settings),
+                accuracy=lambda model: self._accuracy(model, settings, beside),
                 tell=lambda figures: self.tell("trains", figures),
             )
             write_json(folder / "model" / "tutelage.json", self._serving_card(settings))
@@ -366,10 +305,91 @@ class Study:
             "max_target_tokens": settings.max_target_tokens,
         }
 
+    def untrained(self) -> Stage:
+        """The student's model as it comes, for arms that only ask it."""
+        settings = self.recipe.student
+        inputs: dict[str, Json] = {"model": checkpoints.fingerprint(settings.model)}
+
+        def make(folder: Path) -> None:
+            from tutelage import models
+
+            models.save(models.load(settings.model, device="cpu"), folder / "model")
+            write_json(folder / "model" / "tutelage.json", self._serving_card(settings))
+            write_jsonl(folder / "history.jsonl", [])
+            cut: Json = {"prompts": 0, "targets": 0}
+            write_json(folder / "training.json", {"best_epoch": 0, "steps": 0, "tokens": 0, "seconds": 0.0, "cut": cut})
+
+        return self.workspace.stage("untrained", inputs, make)
+
+    def shots(self, taught: Stage | None = None, *, beside: Stage | None = None) -> Stage:
+        """A few solved training questions: with a kept rationale where there is `taught`, with passages `beside`."""
+        settings = self.recipe.few_shot
+        inputs: dict[str, Json] = {
+            "questions": self.questions().fingerprint,
+            "rationales": taught.fingerprint if taught else None,
+            "shots": settings.shots,
+            "seed": settings.seed,
+            **self._shown(beside),
+        }
+
+        def make(folder: Path) -> None:
+            from tutelage.few_shot import choose_shots
+
+            train = self.of("train")
+            kept = read_jsonl(taught.folder / "kept.jsonl") if taught else None
+            shots = choose_shots(
+                train,
+                settings.shots,
+                seed=settings.seed,
+                rationales=None if kept is None else [rationale_from_json(row) for row in kept],
+                passages=self.knowledge.passages(beside, [q.id for q in train]) if beside else None,
+            )
+            write_jsonl(folder / "shots.jsonl", (asdict(shot) for shot in shots))
+
+        return self.workspace.stage("shots", inputs, make)
+
+    def gate(self, student: Stage, *, beside: Stage, plain: Stage) -> Stage:
+        """The one of two students that answers more dev questions: with its passages, or one taught without any.
+
+        Where both answer equally many it is the one without: it needs no index.
+        """
+        settings = self.recipe.student
+        inputs: dict[str, Json] = {
+            "student": student.fingerprint,
+            "plain": plain.fingerprint,
+            "questions": self.questions().fingerprint,
+            "dev_limit": self.recipe.score.dev_limit,
+            **self._shown(beside),
+        }
+
+        def make(folder: Path) -> None:
+            shown = self._accuracy(load(self, student), settings, beside)
+            without = self._accuracy(load(self, plain), settings, None)
+            chosen = student if shown > without else plain
+            for name in ("history.jsonl", "training.json"):
+                (folder / name).write_bytes((chosen.folder / name).read_bytes())
+            (folder / "model").unlink(missing_ok=True)
+            (folder / "model").symlink_to(Path("..") / chosen.folder.name / "model")
+            figures: dict[str, Json] = {"with": shown, "without": without, "open": chosen is student}
+            write_json(folder / "gate.json", figures)
+
+        return self.workspace.stage("gate", inputs, make)
+
     # --- how well
 
-    def score(self, student: Stage, seed: int, learner: LearnerSection | None = None) -> Outcome:
-        """The student's answers to the test split, read once, with every rationale behind them."""
+    def score(
+        self,
+        student: Stage,
+        seed: int,
+        learner: LearnerSection | None = None,
+        *,
+        beside: Stage | None = None,
+        shots: Stage | None = None,
+    ) -> Outcome:
+        """The student's answers to the test split, read once, with every rationale behind them.
+
+        `beside` are the passages found for the questions; a student from behind a gate is shown them if it is open.
+        """
         settings = self.recipe.score
         inputs: dict[str, Json] = {
             "student": student.fingerprint,
@@ -377,11 +397,16 @@ class Study:
             "votes": settings.votes,
             "sampling": [settings.temperature, settings.top_p] if settings.votes > 1 else None,
             "seed": seed if settings.votes > 1 else None,
+            **self._shown(beside),
         }
+        if shots:
+            inputs["shots"] = shots.fingerprint
 
         def make(folder: Path) -> None:
-            predictions = self._predict(
-                self._load(student),
+            closed = (student.folder / "gate.json").exists() and not read_json(student.folder / "gate.json")["open"]
+            written = predictions(
+                self,
+                load(self, student),
                 self.of("test"),
                 learner or self.recipe.student,
                 source=f"student:{student.fingerprint[:12]}",
@@ -390,60 +415,27 @@ class Study:
                 temperature=settings.temperature if settings.votes > 1 else 0.0,
                 top_p=settings.top_p,
                 partial=folder / "partial.jsonl",
+                beside=None if closed else beside,
+                shots=shots,
             )
-            write_jsonl(folder / "predictions.jsonl", (to_json(p) for p in predictions))
+            write_jsonl(folder / "predictions.jsonl", (to_json(p) for p in written))
             (folder / "partial.jsonl").unlink(missing_ok=True)
 
         return Outcome(student, self.workspace.stage("score", inputs, make))
 
-    def _load(self, trained: Stage) -> LanguageModel:
-        from tutelage import models
+    def _shown(self, beside: Stage | None) -> dict[str, Json]:
+        """What decides which passages a model reads."""
+        if beside is None:
+            return {}
+        return {"beside": beside.fingerprint, "passages": self.knowledge.settings.passages}
 
-        return models.load(str((trained.folder / "model").resolve()), device=_device(self.recipe.compute.device))
-
-    def _accuracy(self, model: LanguageModel, settings: LearnerSection) -> float:
+    def _accuracy(self, model: LanguageModel, settings: LearnerSection, beside: Stage | None) -> float:
         """Share of questions answered correctly by greedy decoding, the choice among epochs."""
         leaking = settings.select == "test_accuracy"
         questions = sorted(self.of("test" if leaking else "dev"), key=lambda q: q.id)
         looked_at = questions if leaking else questions[: self.recipe.score.dev_limit]
-        predictions = self._predict(model, looked_at, settings, source="dev")
-        return sum(p.verdict == "correct" for p in predictions) / len(predictions)
-
-    def _predict(
-        self,
-        model: LanguageModel,
-        questions: Sequence[Question],
-        learner: LearnerSection,
-        *,
-        source: str,
-        seed: int = 0,
-        samples: int = 1,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        partial: Path | None = None,
-    ) -> list[Prediction]:
-        from tutelage.evaluation.predict import predict
-        from tutelage.generation.local import LocalGenerator
-
-        generator = LocalGenerator(
-            model,
-            max_new_tokens=learner.max_target_tokens,
-            max_prompt_tokens=learner.max_prompt_tokens,
-            batch_tokens=self.recipe.score.batch_tokens,
-        )
-        return predict(
-            generator,
-            questions,
-            self.format,
-            lambda question, text: judge(question, self.task.answer_type, self.format, text),
-            votes=samples,
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
-            source=source,
-            partial=partial,
-            on_done=(lambda done, total: self.tell("writes", {"done": done, "total": total})) if partial else None,
-        )
+        written = predictions(self, model, looked_at, settings, source="dev", beside=beside)
+        return sum(p.verdict == "correct" for p in written) / len(written)
 
 
 def _yield(kept: Kept, written: Sequence[Rationale], taught: Sequence[Rationale]) -> dict[str, Json]:
@@ -464,10 +456,3 @@ def _content(question: Question) -> Json:
     """A question without the place it was read from: a file may be moved."""
     row: dict[str, Any] = {field.name: getattr(question, field.name) for field in fields(question)}
     return {**row, "meta": {key: value for key, value in question.meta.items() if key != "where"}}
-
-
-def _device(chosen: str) -> str:
-    """The device that "auto" stands for here."""
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if chosen == "auto" else chosen

@@ -13,12 +13,13 @@ recipe are told at once. `task.dev_fraction=0.2` on the command line changes one
 
 from tutelage.recipe.arm import Arm
 from tutelage.recipe.files import builtin, find, load
+from tutelage.recipe.knowledge import KnowledgeSection, RerankerSection
 from tutelage.recipe.learner import LearnerSection, LoraSection, MentorSection, StudentSection
 from tutelage.recipe.objectives import MccSection, SoftLabelSection, StepByStepSection
 from tutelage.recipe.overrides import override
 from tutelage.recipe.published import PUBLISHED
 from tutelage.recipe.recipe import Recipe, parse
-from tutelage.recipe.scoring import ComputeSection, ScoreSection
+from tutelage.recipe.scoring import ComputeSection, FewShotSection, ScoreSection
 from tutelage.recipe.task import FieldMap, TaskSection
 from tutelage.recipe.teacher import TeacherSection
 
@@ -26,12 +27,15 @@ __all__ = [
     "PUBLISHED",
     "Arm",
     "ComputeSection",
+    "FewShotSection",
     "FieldMap",
+    "KnowledgeSection",
     "LearnerSection",
     "LoraSection",
     "MccSection",
     "MentorSection",
     "Recipe",
+    "RerankerSection",
     "ScoreSection",
     "SoftLabelSection",
     "StepByStepSection",

@@ -10,12 +10,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from tutelage.errors import RecipeError, all_problems
 from tutelage.plugins import unknown
 from tutelage.recipe.arm import Arm
+from tutelage.recipe.knowledge import KnowledgeSection
 from tutelage.recipe.learner import MentorSection, StudentSection, taking_over, writing
 from tutelage.recipe.objectives import MccSection, SoftLabelSection, StepByStepSection
 from tutelage.recipe.overrides import override
 from tutelage.recipe.problems import problem
 from tutelage.recipe.published import PUBLISHED
-from tutelage.recipe.scoring import ComputeSection, ScoreSection
+from tutelage.recipe.scoring import ComputeSection, FewShotSection, ScoreSection
 from tutelage.recipe.section import Section
 from tutelage.recipe.task import TaskSection
 from tutelage.recipe.teacher import TeacherSection
@@ -29,6 +30,7 @@ class Recipe(Section):
     teacher: TeacherSection | None = None
     format: str = "arrow"
     """How prompts and targets are written: arrow, therefore, answer-line, or "package.module:FORMAT"."""
+    knowledge: KnowledgeSection | None = None
     mentor: MentorSection | None = None
     soft_labels: SoftLabelSection = SoftLabelSection()
     mcc: MccSection = MccSection()
@@ -41,6 +43,7 @@ class Recipe(Section):
     baseline: str | None = None
     """Name of the arm that the report compares the others with; without it fine-tuning, where there is such an arm."""
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field([1], min_length=1)
+    few_shot: FewShotSection = FewShotSection()
     score: ScoreSection = ScoreSection()
     compute: ComputeSection = ComputeSection()
 

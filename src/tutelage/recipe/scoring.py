@@ -23,6 +23,14 @@ class ScoreSection(Section):
     """Dev questions looked at after an epoch; without it all of them."""
 
 
+class FewShotSection(Section):
+    """Solved questions shown to a model that was not taught (the few-shot arms)."""
+
+    shots: Positive = 4
+    """Training questions shown; as many of the last ones as `student.max_prompt_tokens` has room for."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class ComputeSection(Section):
     """What the machine may give."""
 

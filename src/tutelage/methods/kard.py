@@ -1,0 +1,45 @@
+"""KARD: passages that the rationale finds stand beside a training question; at test a reranker has to find them."""
+
+from __future__ import annotations
+
+from tutelage.methods.study import Outcome, Study
+from tutelage.runs import Stage
+
+
+def kard(study: Study, seed: int) -> Outcome:
+    """KARD with its reranker (Kang et al., NeurIPS 2023, section 3 and Figure 2)."""
+    return _score(study, grounded_student(study, seed), seed, study.knowledge.reranked())
+
+
+def kard_bm25(study: Study, seed: int) -> Outcome:
+    """The same student, with the passages that BM25 finds by the question (KARD, Tables 1 and 2)."""
+    return _score(study, grounded_student(study, seed), seed, study.knowledge.asked())
+
+
+def kard_oracle(study: Study, seed: int) -> Outcome:
+    """The same student, with what a rationale for the test question finds: "silver knowledge", an upper bound.
+
+    It leaks: whoever wrote that rationale knew the answer.
+    """
+    student = grounded_student(study, seed)
+    return study.score(student, seed, beside=study.knowledge.silver("test"))
+
+
+def grounded_student(study: Study, seed: int) -> Stage:
+    """A student that learnt each rationale with the passages that the rationale finds (KARD, section 3.2).
+
+    One student serves all three kinds of search, so its epoch is chosen with what rationales find for the dev
+    questions. We differ from the published code: only correct rationales are learnt and search, their answer line
+    never searches, one prompt serves training and test, and an epoch is chosen at all.
+    """
+    taught = study.taught()
+    examples = study.lessons.rationales(taught, beside=study.knowledge.beside(taught))
+    return study.train(examples, seed, beside=study.knowledge.silver("dev"))
+
+
+def _score(study: Study, student: Stage, seed: int, found: Stage) -> Outcome:
+    """The score with these passages or, where the recipe has a gate, with none if dev says that they hurt."""
+    if study.knowledge.settings.gate:
+        plain = study.train(study.lessons.rationales(study.taught()), seed)
+        student = study.gate(student, beside=found, plain=plain)
+    return study.score(student, seed, beside=found)

@@ -1,0 +1,328 @@
+"""What is looked up for a study: an index, what questions and rationales find in it, a reranker, and what is shown.
+
+Each verb gives back a stage, as the verbs of `Study` do. A stage of found passages has one JSON object a line:
+
+    {"of": "q-1f0c9a3be2d45a77", "hits": [["p-00017", 11.42], ["p-00311", 9.87]]}        best first
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tutelage import checkpoints
+from tutelage.errors import RecipeError
+from tutelage.methods.corpora import open_corpus, together
+from tutelage.methods.silver import silver_queries
+from tutelage.plugins import resolve
+from tutelage.rationales.diverse import example_id
+from tutelage.recipe import KnowledgeSection, RerankerSection
+from tutelage.runs import Json, Stage, read_json, read_jsonl, write_json, write_jsonl
+from tutelage.types import SPLITS, Hit, Passage, Question, Rationale, Split, rationale_from_json
+
+if TYPE_CHECKING:
+    from tutelage.methods.study import Study
+    from tutelage.training.reranking import Pair, Ranking, RerankerSettings
+
+KEPT_HITS = 10
+"""Hits kept at least of every search, however few are shown: the report tells at which rank the best one came."""
+
+
+class Indexed(NamedTuple):
+    """An index that can be searched."""
+
+    folder: Path
+    fingerprint: str
+
+
+class Knowledge:
+    """The `knowledge` section of a study at work."""
+
+    def __init__(self, study: Study, settings: KnowledgeSection) -> None:
+        self.study = study
+        self.settings = settings
+
+    # --- the index
+
+    def index(self) -> Indexed:
+        """The corpus, indexed; or the user's own index as it stands."""
+        settings = self.settings
+        if settings.index is not None:
+            folder = Path(settings.index).expanduser()
+            return Indexed(folder, self._open(folder).fingerprint)
+        corpora = [open_corpus(name, settings, self.study.recipe.task) for name in settings.corpora]
+        inputs: dict[str, Json] = {"corpora": [c.content for c in corpora], "retriever": settings.retriever}
+
+        def make(folder: Path) -> None:
+            built = self._kind.build(together(corpora), folder / "index")
+            write_json(folder / "corpus.json", {"passages": len(built), "corpora": list(settings.corpora)})
+
+        stage = self.study.workspace.stage("index", inputs, make)
+        return Indexed(stage.folder / "index", stage.fingerprint)
+
+    @cached_property
+    def _kind(self) -> Any:
+        from tutelage.retrieval.retriever import RETRIEVERS
+
+        return resolve(self.settings.retriever, RETRIEVERS, "retriever")
+
+    def _open(self, folder: Path) -> Any:
+        return self._kind.open(folder, k1=self.settings.k1, b=self.settings.b)
+
+    @property
+    def _searching(self) -> dict[str, Json]:
+        """What decides the order in which passages are found."""
+        return {"index": self.index().fingerprint, "k1": self.settings.k1, "b": self.settings.b}
+
+    # --- what is found
+
+    def asked(self) -> Stage:
+        """What every question finds by itself, in all splits: the candidates of a reranker, or the end of it."""
+        settings, questions = self.settings, self.study.questions()
+        depth = max(settings.passages, settings.candidates, KEPT_HITS)
+        inputs = {**self._searching, "questions": questions.fingerprint, "query": settings.query, "depth": depth}
+
+        def make(folder: Path) -> None:
+            asked = [q for split in SPLITS for q in self.study.of(split)]
+            self._search(folder, {q.id: self.query(q) for q in asked}, depth)
+
+        return self.study.workspace.stage("asked", inputs, make)
+
+    def beside(self, *sources: Stage | None) -> Stage:
+        """What the kept rationales of train and dev find, each for itself: the passages that are learnt with."""
+        stages = [source for source in sources if source]
+        depth = max(self.settings.passages, KEPT_HITS)
+        kept: list[Json] = [stage.fingerprint for stage in stages]
+        inputs = {**self._searching, "rationales": kept, "per": self.settings.per, "depth": depth}
+
+        def make(folder: Path) -> None:
+            rationales = _kept(stages)
+            if self.settings.per == "rationale":
+                self._search(folder, {example_id(r): r.text for r in rationales}, depth)
+            else:
+                self._search(folder, _first_of_each(rationales), depth)
+
+        return self.study.workspace.stage("beside", inputs, make)
+
+    def silver(self, split: Split) -> Stage:
+        """What rationales find for the questions of one split: a choice among epochs on dev, an oracle on test.
+
+        On train and dev these are the first kept rationales. On test the teacher is asked for one, or the facts that
+        the question was written from are taken; both know the answer. What has neither searches for itself.
+        """
+        settings, study = self.settings, self.study
+        taught, asked = study.taught(), self.asked()
+        depth = max(settings.passages, KEPT_HITS)
+        inputs: dict[str, Json] = {
+            **self._searching,
+            "rationales": taught.fingerprint,
+            "asked": asked.fingerprint,
+            "split": split,
+            "depth": depth,
+        }
+
+        def make(folder: Path) -> None:
+            questions = study.of(split)
+            if split == "test":
+                assert study.recipe.teacher is not None  # `taught` has looked
+                queries = silver_queries(study.recipe.teacher, study.recipe.task, questions)
+            else:
+                first = _first_of_each(_kept([taught]))
+                queries = {q.id: first[q.id] for q in questions if q.id in first}
+            alone = {q.id for q in questions} - queries.keys()
+            by_question = [row for row in read_jsonl(asked.folder / "hits.jsonl") if row["of"] in alone]
+            self._search(folder, queries, depth, more=[{**row, "hits": row["hits"][:depth]} for row in by_question])
+            write_json(folder / "silver.json", {"found": len(queries), "by_question": len(alone)})
+
+        return study.workspace.stage("silver", inputs, make)
+
+    def query(self, question: Question) -> str:
+        """The words a question searches with."""
+        choices = question.choices if self.settings.query == "question-and-choices" else ()
+        return " ".join([question.text, *choices])
+
+    def _search(
+        self, folder: Path, queries: Mapping[str, str], depth: int, *, more: Iterable[dict[str, Any]] = ()
+    ) -> None:
+        """Write `hits.jsonl`, a row for each query, and the rows that are known already."""
+        index = self._open(self.index().folder)
+        texts = list(dict.fromkeys(queries.values()))
+        self.study.tell("searches", {"done": 0, "total": len(texts)})
+        found = dict(zip(texts, index.search(texts, depth), strict=True))
+        rows = [{"of": of, "hits": _rows(found[text])} for of, text in queries.items()]
+        write_jsonl(folder / "hits.jsonl", [*rows, *more])
+
+    # --- the reranker
+
+    @property
+    def _reranker(self) -> RerankerSection:
+        if self.settings.reranker is None:
+            raise RecipeError("knowledge.reranker: missing, and an arm of this recipe orders passages with one")
+        return self.settings.reranker
+
+    def reranker(self) -> Indexed:
+        """A reranker taught by the scores that the teacher's rationales give to passages; or one trained before."""
+        settings = self._reranker
+        if settings.path is not None:
+            return Indexed(Path(settings.path), checkpoints.fingerprint(settings.path))
+        assert settings.base is not None  # one of the two
+        taught, base = self.study.taught(), settings.base
+        inputs: dict[str, Json] = {
+            **self._searching,
+            "rationales": taught.fingerprint,
+            "query": self.settings.query,
+            "reranker": settings.model_dump(mode="json"),
+            "base": checkpoints.fingerprint(base),
+            "device": self.study.recipe.compute.device,
+            "threads": self.study.recipe.compute.threads,
+        }
+
+        def make(folder: Path) -> None:
+            from tutelage.training.reranking import question_order, search_space, train_reranker
+
+            index = self._open(self.index().folder)
+            train = search_space(index, self._pairs(taught, "train", settings.limit), candidates=settings.searched)
+            dev = search_space(index, self._pairs(taught, "dev", settings.dev_limit), candidates=settings.searched)
+            train_reranker(
+                train,
+                dev,
+                _texts(index, [*train, *dev]),
+                _reranker_settings(settings),
+                base=base,
+                folder=folder,
+                seed=settings.seed,
+                device=self.study.recipe.compute.device,
+                tell=lambda figures: self.study.tell("trains a reranker", figures),
+                baseline=question_order(index, dev),
+            )
+
+        stage = self.study.workspace.stage("reranker", inputs, make)
+        return Indexed(stage.folder / "model", stage.fingerprint)
+
+    def _pairs(self, taught: Stage, split: Split, limit: int | None) -> list[Pair]:
+        """Question and rationale, at most `limit` of them."""
+        from tutelage.training.reranking import Pair
+
+        questions = {q.id: q for q in self.study.of(split)}
+        mine = [r for r in _kept([taught]) if r.question_id in questions]
+        mine.sort(key=lambda r: hashlib.sha256(f"reranker:{example_id(r)}".encode()).hexdigest())
+        return [Pair(example_id(r), self.query(questions[r.question_id]), r.text) for r in mine[:limit]]
+
+    def reranked(self) -> Stage:
+        """The candidates of dev and test questions in the reranker's order."""
+        settings, asked, reranker = self.settings, self.asked(), self.reranker()
+        depth = max(settings.passages, KEPT_HITS)
+        inputs: dict[str, Json] = {
+            "asked": asked.fingerprint,
+            "candidates": settings.candidates,
+            "reranker": reranker.fingerprint,
+            "kind": self._reranker.kind,
+            "depth": depth,
+        }
+
+        def make(folder: Path) -> None:
+            from tutelage.retrieval.reranker import load_reranker, rerank
+
+            questions = [q for split in ("dev", "test") for q in self.study.of(split)]
+            found = read_hits(asked)
+            hits = [found[q.id][: settings.candidates] for q in questions]
+            index = self._open(self.index().folder)
+            ids = list(dict.fromkeys(hit.passage_id for row in hits for hit in row))
+            keep = {"vectors": folder / "vectors"} if self._reranker.kind == "late-interaction" else {}
+            model = load_reranker(self._reranker.kind, reranker.folder, device=self.study.recipe.compute.device, **keep)
+            self.study.tell("reranks", {"done": 0, "total": len(questions)})
+            passages = dict(zip(ids, index.passages(ids), strict=True))
+            best = rerank(model, [self.query(q) for q in questions], hits, passages, depth)
+            rows = ({"of": q.id, "hits": _rows(row)} for q, row in zip(questions, best, strict=True))
+            write_jsonl(folder / "hits.jsonl", rows)
+
+        return self.study.workspace.stage("reranked", inputs, make)
+
+    # --- what is shown
+
+    def passages(self, found: Stage, wanted: Iterable[str]) -> dict[str, list[Passage]]:
+        """The best `passages` of each of these rows, with their texts."""
+        hits = read_hits(found)
+        best = {of: [hit.passage_id for hit in hits.get(of, [])[: self.settings.passages]] for of in wanted}
+        ids = list(dict.fromkeys(id for row in best.values() for id in row))
+        index = self._open(self.index().folder)
+        texts = dict(zip(ids, index.passages(ids), strict=True))
+        return {of: [texts[id] for id in row] for of, row in best.items()}
+
+    def card(self, folder: Path, *, reranked: bool) -> dict[str, Json]:
+        """What a server must know to look up passages for this student; paths are relative to `folder`."""
+        import os
+
+        settings, index = self.settings, self.index()
+        card: dict[str, Json] = {
+            "index": os.path.relpath(index.folder, folder),
+            "retriever": settings.retriever,
+            "k1": settings.k1,
+            "b": settings.b,
+            "query": settings.query,
+            "passages": settings.passages,
+        }
+        if reranked:
+            where = self.reranker().folder
+            card |= {
+                "reranker": os.path.relpath(where, folder) if where.exists() else str(where),
+                "kind": self._reranker.kind,
+                "candidates": settings.candidates,
+            }
+        return card
+
+
+def read_hits(found: Stage) -> dict[str, list[Hit]]:
+    """What was found, best first, by what it was found for: a question's id or an example's."""
+    rows = read_jsonl(found.folder / "hits.jsonl")
+    return {r["of"]: [Hit(id, score, rank) for rank, (id, score) in enumerate(r["hits"])] for r in rows}
+
+
+def _rows(hits: Sequence[Hit]) -> list[Json]:
+    return [[hit.passage_id, round(hit.score, 4)] for hit in hits]
+
+
+def _kept(stages: Iterable[Stage]) -> list[Rationale]:
+    return [rationale_from_json(row) for stage in stages for row in read_jsonl(stage.folder / "kept.jsonl")]
+
+
+def _first_of_each(rationales: Iterable[Rationale]) -> dict[str, str]:
+    """The first kept rationale of each question."""
+    first: dict[str, str] = {}
+    for rationale in rationales:
+        first.setdefault(rationale.question_id, rationale.text)
+    return first
+
+
+def _texts(index: Any, rankings: Iterable[Ranking]) -> dict[str, Passage]:
+    ids = list(dict.fromkeys(id for ranking in rankings for id in ranking.passage_ids))
+    return dict(zip(ids, index.passages(ids), strict=True))
+
+
+def _reranker_settings(section: RerankerSection) -> RerankerSettings:
+    from tutelage.methods.learn import lora_settings
+    from tutelage.training.reranking import RerankerSettings, Temperature
+
+    same = ("kind", "epochs", "learning_rate", "batch_size", "candidates", "loss", "warmup", "dimension", "select")
+    return RerankerSettings(
+        **section.model_dump(include=set(same)),
+        query_tokens=section.query_tokens,
+        passage_tokens=section.passage_tokens,
+        teacher_temperature=Temperature(*section.teacher_temperature),
+        model_temperature=Temperature(*section.model_temperature),
+        lora=lora_settings(section.lora),
+    )
+
+
+def reported(folder: Path) -> Any:
+    """Rows of a reranker's training, or None where it was trained elsewhere."""
+    history = folder.parent / "history.jsonl"
+    return read_jsonl(history) if history.exists() else None
+
+
+def silver_counts(stage: Stage) -> Any:
+    """How many questions of an oracle had something to search with that knows the answer."""
+    return read_json(stage.folder / "silver.json")

@@ -1,0 +1,105 @@
+"""What is looked up: a corpus, its index, and a reranker that learns which passages help."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tutelage.recipe.learner import LoraSection
+from tutelage.recipe.section import Positive, Section, Share
+
+Temperature = Annotated[float, Field(gt=0)]
+
+
+class RerankerSection(Section):
+    """A model taught to prefer the passages that the rationale would have found (KARD, section 3.3).
+
+    Values without a note are those of the published code (Nardien/KARD at b2e4ac0, reranker/main.py).
+    """
+
+    kind: str = "late-interaction"
+    """late-interaction (ColBERT), whose vectors of passages are kept, cross-encoder, or "package.module:Class"."""
+    base: str | None = None
+    """The encoder it starts from: a hub name, a folder, or pocket/nano."""
+    path: str | None = None
+    """Instead of training one: a trained reranker, a folder or a hub name."""
+    epochs: Positive = 3
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    batch_size: Positive = 16
+    """Questions in one step."""
+    candidates: Annotated[int, Field(ge=2)] = 8
+    """Passages of a question that are compared in one step."""
+    searched: Positive = 32
+    """Passages found by the question, and as many by the rationale, that training draws from."""
+    loss: Literal["kl", "ce"] = "kl"
+    """kl: the whole order (the paper's Eq. 3); ce: the best passage alone (the published code's default)."""
+    teacher_temperature: tuple[Temperature, Temperature] = (5.0, 1.0)
+    """Of the rationale's scores, at the first and at the last step."""
+    model_temperature: tuple[Temperature, Temperature] = (1.0, 0.2)
+    """Of the reranker's own scores. Ours: the published values are for vectors of any length."""
+    warmup: Share = 0.05
+    dimension: Positive | None = 128
+    """Numbers in a vector (128: ColBERT); null adds no layer to the encoder."""
+    query_tokens: Annotated[int, Field(ge=8)] = 128
+    passage_tokens: Annotated[int, Field(ge=8)] = 256
+    lora: LoraSection | None = LoraSection(rank=16, alpha=32, dropout=0.1)
+    """On query and value layers; null trains every weight."""
+    select: Literal["ndcg@10", "hits@1", "kl", "last"] = "ndcg@10"
+    """Which epoch is kept, by the dev questions; the published code keeps the last."""
+    limit: Positive | None = None
+    """Train on so many rationales, chosen by the hash of their ids; without it on all that were kept."""
+    dev_limit: Positive | None = 200
+    """Dev rationales looked at after an epoch."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """One reranker serves all seeds of a study."""
+
+    @model_validator(mode="after")
+    def _from_somewhere(self) -> RerankerSection:
+        if (self.base is None) == (self.path is None):
+            raise ValueError("name either `base:`, an encoder to train, or `path:`, a trained reranker")
+        return self
+
+
+class KnowledgeSection(Section):
+    """The passages that may stand beside a question."""
+
+    corpus: str | list[str] | None = None
+    """What passages are made of: a file (JSONL, JSONL.gz, Parquet), a folder of documents, a hub data set, or a
+    built-in corpus such as pocket/atlas; several are put together."""
+    index: str | None = None
+    """Instead of a corpus: the folder of an index made by `tutelage index`."""
+    words: Positive = 100
+    """Most words of a passage cut from a document; rows of a file are passages as they stand."""
+    overlap: Annotated[int, Field(ge=0)] = 0
+    """Words at the end of a passage that the next one repeats."""
+    retriever: str = "bm25"
+    """bm25, or "package.module:Class"."""
+    k1: Annotated[float, Field(ge=0)] = 0.9
+    """Anserini's and Pyserini's default, which KARD used."""
+    b: Share = 0.4
+    query: Literal["question", "question-and-choices"] = "question-and-choices"
+    """What searches at test; with the choices as in KARD (generate_predict.py:188)."""
+    passages: Positive = 1
+    """Passages beside a question; k of KARD, 1 in its Tables 3 and 4."""
+    per: Literal["rationale", "question"] = "rationale"
+    """A training example shows what its own rationale finds, or what the first rationale of its question finds."""
+    candidates: Positive = 100
+    """Passages fetched by the question for the reranker to order; κ* of KARD, Table 4."""
+    reranker: RerankerSection | None = None
+    gate: bool = False
+    """Let dev decide, for each student, whether its passages help: if not, the student of reasoning distillation
+    answers, without passages. BM25 alone made OpenbookQA worse in KARD's Table 2."""
+
+    @model_validator(mode="after")
+    def _from_somewhere(self) -> KnowledgeSection:
+        if (self.corpus is None) == (self.index is None):
+            raise ValueError("name either `corpus:`, what passages are made of, or `index:`, a finished index")
+        if self.overlap >= self.words:
+            raise ValueError(f"`overlap` must be less than `words`, {self.words}, or no passage gets anywhere")
+        return self
+
+    @property
+    def corpora(self) -> list[str]:
+        """The corpora, in order."""
+        return [self.corpus] if isinstance(self.corpus, str) else list(self.corpus or ())
