@@ -47,7 +47,7 @@ class LateInteraction:
         self.fingerprint = fingerprint(folder) if folder else f"hub:{source}"
         self.model = _load(str(folder or source), device)
         self.batch_size = batch_size
-        self.vectors = PassageVectors(vectors, self) if vectors else None
+        self.vectors = None if vectors is None else PassageVectors(vectors, self)
 
     @classmethod
     def of(cls, model: Any, *, batch_size: int = 32) -> LateInteraction:
@@ -66,16 +66,16 @@ class LateInteraction:
 
         Some questions at a time, so that memory does not grow with their number; of these each text is encoded once.
         """
-        if self.vectors:
+        if self.vectors is not None:
             self.vectors.add(passage for found in candidates for passage in found)
-        found: list[list[float]] = []
+        scores: list[list[float]] = []
         for some in _groups(candidates):
-            found += self._scores(queries[some], candidates[some])
-        return found
+            scores += self._scores(queries[some], candidates[some])
+        return scores
 
     def _scores(self, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[float]]:
         asked = _distinct(self.encode_queries, queries)
-        rows = self.vectors.of if self.vectors else self._encoded(candidates)
+        rows = self._encoded(candidates) if self.vectors is None else self.vectors.of
         return [
             maxsim(asked[query], rows(found)).tolist() if found else []
             for query, found in zip(queries, candidates, strict=True)
@@ -141,6 +141,7 @@ def load_trained(make: Callable[[str], Any], source: str, kinds: tuple[str, ...]
 
     sentence-transformers would load any encoder and add layers of random numbers. Raises ModelError instead.
     """
+    from safetensors import SafetensorError
     from sentence_transformers.util import load_file_path
 
     try:
@@ -153,7 +154,7 @@ def load_trained(make: Callable[[str], Any], source: str, kinds: tuple[str, ...]
             )
         with quietly():
             return make(source)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"reranker {source!r} cannot be loaded: {reason} Give a folder that training a reranker wrote, or a "

@@ -79,6 +79,7 @@ class Epochs(TrainerCallback):
         self._stop_on_nan(loss, state.global_step)
         if state.is_world_process_zero:
             found = self._look()
+            self._stop_on_nan(found.get("kl", 0.0), state.global_step)
             self._keep_best(epoch, found)
             self._note({"epoch": epoch, "step": state.global_step, "loss": loss, **found})
         self.progress.done = epoch == self.dev.settings.epochs

@@ -66,6 +66,7 @@ def new_network(base: str | Path, settings: RerankerSettings, *, seed: int) -> A
 
 def read_base(name: str, make: Callable[[str, int], Any]) -> Any:
     """What `make` makes of a base, given its folder or hub name and how many tokens it can read."""
+    from safetensors import SafetensorError
     from transformers import AutoConfig
 
     source = str(locate(name) or name)
@@ -73,7 +74,7 @@ def read_base(name: str, make: Callable[[str, int], Any]) -> Any:
         config = AutoConfig.from_pretrained(source)
         check_encodes(config, name)
         return make(source, getattr(config, "max_position_embeddings", None) or 10**6)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"model {name!r} cannot be loaded as an encoder: {reason}") from error
 
