@@ -1,6 +1,6 @@
 """How a reranker learns from the scores that the teacher's rationales give to passages (KARD, section 3.2)."""
 
-from tutelage.training.reranking.candidates import Pair, Ranking, Retriever, question_order, search_space
+from tutelage.training.reranking.candidates import Pair, Ranking, question_order, search_space
 from tutelage.training.reranking.settings import RerankerSettings, Temperature
 from tutelage.training.reranking.train import TrainedReranker, train_reranker
 
@@ -8,7 +8,6 @@ __all__ = [
     "Pair",
     "Ranking",
     "RerankerSettings",
-    "Retriever",
     "Temperature",
     "TrainedReranker",
     "question_order",

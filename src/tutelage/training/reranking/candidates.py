@@ -12,25 +12,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from tutelage.types import Hit, Passage
-
-
-class Retriever(Protocol):
-    """A search over a corpus that can also score given passages, on one scale."""
-
-    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """For each query its `k` best passages."""
-        ...
-
-    def score(self, query: str, passage_ids: Sequence[str]) -> list[float]:
-        """The score of each of these passages for the query, on the scale of `search`."""
-        ...
-
-    def passages(self, ids: Sequence[str]) -> list[Passage]:
-        """The passages with these ids."""
-        ...
+if TYPE_CHECKING:  # the search itself is not needed to learn from its results
+    from tutelage.retrieval.retriever import Retriever
 
 
 class Pair(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tutelage.retrieval.late_interaction import LateInteraction
+from tutelage.retrieval.late_interaction import LateInteraction, quietly
 from tutelage.retrieval.reranker import passage_text
 from tutelage.training.reranking.candidates import Ranking
 from tutelage.training.reranking.losses import NOTHING
@@ -76,8 +76,9 @@ class LateInteractionNetwork(nn.Module):
 
     def keep(self, folder: Path) -> None:
         """Write it as an ordinary sentence-transformers folder, adapters merged: loading it needs no base."""
-        merge_adapters(self.encoder[0])
-        self.encoder.save_pretrained(str(folder), create_model_card=False)
+        with quietly():
+            merge_adapters(self.encoder[0])
+            self.encoder.save_pretrained(str(folder), create_model_card=False)
 
 
 def _reader(base: str, settings: RerankerSettings) -> Any:
