@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 from tutelage.errors import ModelError
@@ -11,6 +12,9 @@ from tutelage.plugins import resolve
 
 POCKET = "pocket/"
 """Names that begin so are bundled checkpoints."""
+
+PACKAGE = "package:"
+"""Names that begin so are checkpoints in installed Python packages."""
 
 DECIDING = (
     "*.safetensors",
@@ -30,10 +34,13 @@ DECIDING = (
 def locate(name: str) -> Path | None:
     """The folder of a bundled or local checkpoint, or None for a hub name such as "google/flan-t5-base".
 
-    Raises ModelError for an unknown bundled name, a path that is not there, and a folder without config.json.
+    "package:NAME" is the folder `model` of an installed Python package, for checkpoints that come through pip. Raises
+    ModelError for an unknown bundled name, a path that is not there, and a folder without config.json.
     """
     if name.startswith(POCKET):
         folder: Path = resolve("tutelage.pocket:checkpoint_path", {}, "checkpoint")(name)
+    elif name.startswith(PACKAGE):
+        folder = _packaged(name)
     else:
         folder = Path(name).expanduser()
         if not folder.is_dir():
@@ -92,6 +99,13 @@ def is_encoder_decoder(name: str) -> bool | None:
         return bool(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("is_encoder_decoder"))
     except ValueError as error:
         raise ModelError(f"model {name!r}: its config.json is not JSON ({error}).") from error
+
+
+def _packaged(name: str) -> Path:
+    found = find_spec(name.removeprefix(PACKAGE))
+    if found is None or not found.submodule_search_locations:
+        raise ModelError(f"model {name!r}: no such Python package is installed. `pip install` it, or name a folder.")
+    return Path(found.submodule_search_locations[0]) / "model"
 
 
 def _is_hub_name(name: str) -> bool:

@@ -15,13 +15,13 @@ def grounded_mentor(study: Study, seed: int) -> Outcome:
     """
     examples, soft = lessons(study, study.mentor, seed)
     student = study.train(examples, seed, soft=soft, beside=study.knowledge.silver("dev"))
-    return study.score(student, seed, beside=_found(study))
+    return study.score(student, seed, beside=study.knowledge.served("test"))
 
 
 def grounded_mentor_alone(study: Study, seed: int) -> Outcome:
     """The grounded mentor itself on the test split, with the same passages as its student."""
     mentor = trained_mentor(study, study.mentor, seed)
-    return study.score(mentor, seed, study.mentor, beside=_found(study))
+    return study.score(mentor, seed, study.mentor, beside=study.knowledge.served("test"))
 
 
 def trained_mentor(study: Study, settings: MentorSection, seed: int) -> Stage:
@@ -41,8 +41,3 @@ def lessons(
     added = study.augmented(trained, mentor, seed, taught=taught, beside=knowledge.silver("train"))
     examples = study.lessons.rationales(taught, added, beside=knowledge.beside(taught, added), learner=learner)
     return examples, study.soft_labels(trained, examples)
-
-
-def _found(study: Study) -> Stage:
-    knowledge = study.knowledge
-    return knowledge.reranked() if knowledge.settings.reranker else knowledge.asked()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tutelage.methods.study import Outcome, Study
 from tutelage.runs import Stage
+from tutelage.types import Split
 
 
 def kard(study: Study, seed: int) -> Outcome:
     """KARD with its reranker (Kang et al., NeurIPS 2023, section 3 and Figure 2)."""
-    return _score(study, grounded_student(study, seed), seed, study.knowledge.reranked())
+    return _score(study, grounded_student(study, seed), seed, study.knowledge.reranked)
 
 
 def kard_bm25(study: Study, seed: int) -> Outcome:
     """The same student, with the passages that BM25 finds by the question (KARD, Tables 1 and 2)."""
-    return _score(study, grounded_student(study, seed), seed, study.knowledge.asked())
+    return _score(study, grounded_student(study, seed), seed, lambda split: study.knowledge.asked())
 
 
 def kard_oracle(study: Study, seed: int) -> Outcome:
@@ -37,9 +40,9 @@ def grounded_student(study: Study, seed: int) -> Stage:
     return study.train(examples, seed, beside=study.knowledge.silver("dev"))
 
 
-def _score(study: Study, student: Stage, seed: int, found: Stage) -> Outcome:
+def _score(study: Study, student: Stage, seed: int, found: Callable[[Split], Stage]) -> Outcome:
     """The score with these passages or, where the recipe has a gate, with none if dev says that they hurt."""
     if study.knowledge.settings.gate:
         plain = study.train(study.lessons.rationales(study.taught()), seed)
-        student = study.gate(student, beside=found, plain=plain)
-    return study.score(student, seed, beside=found)
+        student = study.gate(student, beside=found("dev"), plain=plain)
+    return study.score(student, seed, beside=found("test"))

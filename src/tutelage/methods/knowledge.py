@@ -111,15 +111,16 @@ class Knowledge:
         """What rationales find for the questions of one split: a choice among epochs on dev, an oracle on test.
 
         On train and dev these are the first kept rationales. On test the teacher is asked for one, or the facts that
-        the question was written from are taken; both know the answer. What has neither searches for itself.
+        the question was written from are taken; both know the answer. For a question that has neither, and with a
+        scarce teacher that is most of them, the reranker finds what it can or, where there is none, the question.
         """
         settings, study = self.settings, self.study
-        taught, asked = study.taught(), self.asked()
+        taught, alone = study.taught(), self.served(split)
         depth = max(settings.passages, KEPT_HITS)
         inputs: dict[str, Json] = {
             **self._searching,
             "rationales": taught.fingerprint,
-            "asked": asked.fingerprint,
+            "served": alone.fingerprint,
             "split": split,
             "depth": depth,
         }
@@ -132,10 +133,10 @@ class Knowledge:
             else:
                 first = _first_of_each(_kept([taught]))
                 queries = {q.id: first[q.id] for q in questions if q.id in first}
-            alone = {q.id for q in questions} - queries.keys()
-            by_question = [row for row in read_jsonl(asked.folder / "hits.jsonl") if row["of"] in alone]
-            self._search(folder, queries, depth, more=[{**row, "hits": row["hits"][:depth]} for row in by_question])
-            write_json(folder / "silver.json", {"found": len(queries), "by_question": len(alone)})
+            without = {q.id for q in questions} - queries.keys()
+            rows = [row for row in read_jsonl(alone.folder / "hits.jsonl") if row["of"] in without]
+            self._search(folder, queries, depth, more=[{**row, "hits": row["hits"][:depth]} for row in rows])
+            write_json(folder / "silver.json", {"found": len(queries), "by_question": len(without)})
 
         return study.workspace.stage("silver", inputs, make)
 
@@ -211,8 +212,12 @@ class Knowledge:
         mine.sort(key=lambda r: hashlib.sha256(f"reranker:{example_id(r)}".encode()).hexdigest())
         return [Pair(example_id(r), self.query(questions[r.question_id]), r.text) for r in mine[:limit]]
 
-    def reranked(self) -> Stage:
-        """The candidates of dev and test questions in the reranker's order."""
+    def served(self, split: Split) -> Stage:
+        """What is found without a rationale: by the reranker or, where the recipe has none, by the question alone."""
+        return self.reranked(split) if self.settings.reranker else self.asked()
+
+    def reranked(self, split: Split) -> Stage:
+        """The candidates of the questions of one split in the reranker's order."""
         settings, asked, reranker = self.settings, self.asked(), self.reranker()
         depth = max(settings.passages, KEPT_HITS)
         inputs: dict[str, Json] = {
@@ -220,13 +225,14 @@ class Knowledge:
             "candidates": settings.candidates,
             "reranker": reranker.fingerprint,
             "kind": self._reranker.kind,
+            "split": split,
             "depth": depth,
         }
 
         def make(folder: Path) -> None:
             from tutelage.retrieval.reranker import load_reranker, rerank
 
-            questions = [q for split in ("dev", "test") for q in self.study.of(split)]
+            questions = self.study.of(split)
             found = read_hits(asked)
             hits = [found[q.id][: settings.candidates] for q in questions]
             index = self._open(self.index().folder)

@@ -1,0 +1,85 @@
+"""How well passages were found: the share of questions for which the right one is among the first k.
+
+Right is what the data says: the passages a pocket question was made from, or those that state the facts its annotators
+wrote down. Where the data says nothing, right is the best that a rationale finds (KARD, Figure 4c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tutelage.evaluation.metrics import wilson
+from tutelage.methods.corpora import open_corpus
+from tutelage.methods.knowledge import Knowledge, read_hits
+from tutelage.runs import Stage
+from tutelage.tasks.evidence import evidence_of
+from tutelage.types import Hit, Question, Split
+
+CUTOFFS = (1, 3, 5, 10)
+BY = {"asked": "question", "reranked": "reranker", "silver": "rationale", "beside": "rationale"}
+"""What a stage searches with, by the name of the stage."""
+
+
+class Found(NamedTuple):
+    """The hits of one search for the questions of one split."""
+
+    by: str
+    split: Split
+    hits: Mapping[str, Sequence[Hit]]
+
+
+def figures(found: Iterable[Found], right: Mapping[str, frozenset[str]]) -> list[dict[str, Any]]:
+    """For each search the share of questions with a right passage among its first k, with n and 95% intervals.
+
+    Of two searches over one split only questions that both have count, so that rows can be compared.
+    """
+    searches = list(found)
+    rows: list[dict[str, Any]] = []
+    for split in ("dev", "test"):
+        mine = [search for search in searches if search.split == split]
+        shared = set(right).intersection(*(search.hits for search in mine)) if mine else set[str]()
+        for search in mine if shared else []:
+            ranks = [first_right(search.hits[id], right[id]) for id in sorted(shared)]
+            rows.append({"by": search.by, "split": split, "n": len(ranks), "hits": _hits(ranks)})
+    return rows
+
+
+def first_right(hits: Sequence[Hit], right: frozenset[str]) -> int | None:
+    """The rank of the first right passage, 0 the best; None where none was found."""
+    return next((rank for rank, hit in enumerate(hits) if hit.passage_id in right), None)
+
+
+def _hits(ranks: Sequence[int | None]) -> dict[str, dict[str, float]]:
+    shares = {k: sum(rank is not None and rank < k for rank in ranks) / len(ranks) for k in CUTOFFS}
+    intervals = {k: wilson(share, len(ranks)) for k, share in shares.items()}
+    return {str(k): {"value": shares[k], "low": intervals[k][0], "high": intervals[k][1]} for k in CUTOFFS}
+
+
+def right_passages(knowledge: Knowledge, questions: Sequence[Question]) -> dict[str, frozenset[str]]:
+    """The passages that answer each question, as far as its data says so."""
+    told = {q.id: frozenset(q.meta["gold_passages"].split()) for q in questions if "gold_passages" in q.meta}
+    task = knowledge.study.recipe.task
+    facts = evidence_of(task.name, task.data, questions) if task.train is None and not told else {}
+    if not facts:
+        return told
+    wanted = {_key(fact) for texts in facts.values() for fact in texts}
+    ids: dict[str, set[str]] = {}
+    for name in knowledge.settings.corpora:
+        for passage in open_corpus(name, knowledge.settings, task).passages():
+            if (key := _key(passage.text)) in wanted:
+                ids.setdefault(key, set()).add(passage.id)
+    stated = {id: frozenset(i for text in texts for i in ids.get(_key(text), ())) for id, texts in facts.items()}
+    return {id: found for id, found in stated.items() if found}
+
+
+def of_questions(stage: Stage, split: Split, questions: Iterable[Question]) -> Found:
+    """The hits of a stage for these questions; where it searched with rationales, those of the first one kept."""
+    hits: dict[str, Sequence[Hit]] = {}
+    for of, found in read_hits(stage).items():
+        hits.setdefault(of.split("#")[0], found)
+    return Found(BY[stage.name], split, {q.id: hits[q.id] for q in questions if q.id in hits})
+
+
+def _key(text: str) -> str:
+    return " ".join(text.lower().split()).rstrip(".")
