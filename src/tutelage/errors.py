@@ -23,6 +23,14 @@ class TaskError(TutelageError):
     """A data file is wrong: each problem names its file and line."""
 
 
+class CorpusError(TutelageError):
+    """A corpus is wrong: each problem names its file and line."""
+
+
+class IndexFolderError(TutelageError):
+    """An index of passages is missing, damaged, in use, or lacks what was asked of it."""
+
+
 class ModelError(TutelageError):
     """A checkpoint or tokenizer cannot be loaded or does not fit."""
 
