@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tutelage import __version__
+from tutelage.commands import retrieval
 from tutelage.errors import TutelageError
 
 app = typer.Typer(
@@ -150,6 +151,9 @@ def ask(
     answer = ask_student(student, question, choices or (), explain=explain)
     typer.echo(answer.rationale)
     typer.echo(f"answer    {answer.answer if answer.answer is not None else '(none could be read)'}")
+
+
+app.add_typer(retrieval.app)
 
 
 def _show_version(value: bool) -> None:

@@ -38,8 +38,7 @@ def terms(text: str) -> list[str]:
     """The terms of a text in order, with repetitions."""
     lower = text.lower()
     tokens = _ASCII.findall(lower) if lower.isascii() else _UNICODE.findall(unicodedata.normalize("NFKC", lower))
-    known = _TERMS
-    return [term for token in tokens if (term := known[token])]
+    return list(filter(None, map(_TERMS.__getitem__, tokens)))
 
 
 class _Terms(dict[str, str]):

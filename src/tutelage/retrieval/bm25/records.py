@@ -21,6 +21,7 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from operator import or_
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -70,7 +71,9 @@ class RecordWriter:
         """Write one passage's record; its pointer comes back."""
         counts = Counter(terms)
         words = array("Q", [len(terms) << 32 | len(counts)])
-        words.extend(sorted(_HASHES[term] | min(count, LARGEST_COUNT) for term, count in counts.items()))
+        if counts and max(counts.values()) > LARGEST_COUNT:
+            counts = Counter({term: min(count, LARGEST_COUNT) for term, count in counts.items()})
+        words.extend(sorted(map(or_, map(_HASHES.__getitem__, counts), counts.values())))
         raw = words.tobytes() + _padded(id.encode())
         place, size = self.size // WORD, len(raw) // WORD
         if size > LARGEST_RECORD:

@@ -10,7 +10,6 @@ tantivy's own k1 and b cannot be set, so that it only fetches candidates.
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,7 +116,7 @@ class Shard:
 
     def passage(self, id: str, place: Place) -> Passage:
         """The passage itself."""
-        title, text = json.loads(bytes(self._searcher.doc(place.address)["stored"][0]))
+        title, _, text = bytes(self._searcher.doc(place.address)["stored"][0]).decode().partition("\0")
         return Passage(id, title, text)
 
     def _read(self, addresses: list[tantivy.DocAddress]) -> Records:
@@ -162,7 +161,7 @@ class ShardWriter:
     def _add(self, passage: Passage) -> None:
         found = terms(f"{passage.title} {passage.text}")
         try:
-            stored = json.dumps([passage.title, passage.text], ensure_ascii=False).encode()
+            stored = _stored(passage)
             pointer = self._records.append(passage.id, found)
         except ValueError as error:
             raise CorpusError(f"passage {passage.id!r} cannot be indexed: {error}. Mend or split its text.") from error
@@ -207,6 +206,12 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
+def _stored(passage: Passage) -> bytes:
+    """Title and text. Raises ValueError where they hold what would not come back."""
+    if "\0" in passage.id or "\0" in passage.title:
+        raise ValueError("a zero byte in its id or title")
+    return f"{passage.title}\0{passage.text}".encode()
+
+
 def _content(passage: Passage) -> int:
-    raw = json.dumps([passage.id, passage.title, passage.text], ensure_ascii=False).encode()
-    return int.from_bytes(hashlib.sha256(raw).digest())
+    return int.from_bytes(hashlib.sha256(passage.id.encode() + b"\0" + _stored(passage)).digest())

@@ -1,0 +1,1 @@
+"""Commands of `tutelage` that stand in files of their own."""
