@@ -17,7 +17,7 @@ from tutelage.tasks.evidence import evidence_of
 from tutelage.types import Hit, Question, Split
 
 CUTOFFS = (1, 3, 5, 10)
-BY = {"asked": "question", "reranked": "reranker", "silver": "rationale", "beside": "rationale"}
+BY = {"asked": "question", "reranked": "reranker", "beside": "rationale", "silver": "oracle"}
 """What a stage searches with, by the name of the stage."""
 
 
@@ -73,12 +73,23 @@ def right_passages(knowledge: Knowledge, questions: Sequence[Question]) -> dict[
     return {id: found for id, found in stated.items() if found}
 
 
-def of_questions(stage: Stage, split: Split, questions: Iterable[Question]) -> Found:
-    """The hits of a stage for these questions; where it searched with rationales, those of the first one kept."""
-    hits: dict[str, Sequence[Hit]] = {}
-    for of, found in read_hits(stage).items():
-        hits.setdefault(of.split("#")[0], found)
-    return Found(BY[stage.name], split, {q.id: hits[q.id] for q in questions if q.id in hits})
+def searches(stages: Iterable[Stage], questions: Mapping[Split, Sequence[Question]]) -> list[Found]:
+    """The hits of these stages for the questions of each split.
+
+    Where a stage searched with rationales, those of the first one kept for a question. Only one stage of a kind speaks
+    for a split: the first, since the others searched for more rationales of the same questions. What an oracle found
+    speaks for test alone; elsewhere it is what rationales found, and has a row of its own.
+    """
+    found: dict[tuple[str, Split], Found] = {}
+    for stage in stages:
+        hits: dict[str, Sequence[Hit]] = {}
+        for of, row in read_hits(stage).items():
+            hits.setdefault(of.split("#")[0], row)
+        for split, asked in questions.items():
+            mine = {q.id: hits[q.id] for q in asked if q.id in hits}
+            if mine and (stage.name != "silver" or split == "test"):
+                found.setdefault((BY[stage.name], split), Found(BY[stage.name], split, mine))
+    return list(found.values())
 
 
 def _key(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from tutelage.methods import METHODS, Outcome, Study
 from tutelage.methods.jobs import Job, method_of, plan
 from tutelage.methods.workers import cores, has_gpu
-from tutelage.recipe import Arm, LearnerSection, Recipe
+from tutelage.recipe import Arm, KnowledgeSection, LearnerSection, Recipe
 from tutelage.runs import Json, Stage, Workspace, read_json
 from tutelage.tasks.task import Task
 
@@ -65,6 +65,9 @@ def results(
         },
         "sources": _sources(recipe, plans),
         "soft_labels": _soft_labels(recipe, plans),
+        "retrieval": _retrieval(recipe, task, folder, plans),
+        "rerankers": _rerankers(folder, plans),
+        "gates": [_gate(job, found) for job, found in outcomes if found.student.name == "gate"],
         "arms": [_arm(folder, job, found) for job, found in outcomes],
         "questions": _relative(questions.folder / "questions.jsonl", folder),
         "recipe": recipe.model_dump(mode="json"),
@@ -185,6 +188,50 @@ def _cache(folder: Path, recipe: Recipe) -> Any:
         "tokens": manifest["tokens"],
         **{key: manifest["arguments"][key] for key in ("top_k", "draws", "temperature")},
         "bytes_per_token": round(stored / manifest["tokens"], 1),
+    }
+
+
+def _retrieval(recipe: Recipe, task: Task, folder: Path, plans: Plans) -> list[Json]:
+    """How often each search of the study found a right passage; empty where nobody can tell what is right."""
+    from tutelage.methods import finding
+
+    rows: list[Json] = []
+    for section, mine in _by_knowledge(recipe, plans):
+        study = Study(recipe.model_copy(update={"knowledge": section}), task, Workspace(folder, planning=True))
+        right = finding.right_passages(study.knowledge, [*study.of("dev"), *study.of("test")])
+        stages = {s.folder: s for _, planned in mine for s in planned if s.name in finding.BY}
+        found = finding.searches(stages.values(), {split: study.of(split) for split in ("dev", "test")})
+        arms = list(dict.fromkeys(title_of(job.arm) for job, _ in mine))
+        rows += [{**row, "arms": arms} for row in finding.figures(found, right)]  # type: ignore[dict-item]
+    return rows
+
+
+def _by_knowledge(recipe: Recipe, plans: Plans) -> list[tuple[KnowledgeSection, list[tuple[Job, Sequence[Stage]]]]]:
+    """The jobs that look something up, by the settings they do it with."""
+    found: dict[str, tuple[KnowledgeSection, list[tuple[Job, Sequence[Stage]]]]] = {}
+    for job, planned in plans:
+        section = recipe.for_arm(job.arm).knowledge
+        if section and any(stage.name in ("asked", "beside") for stage in planned):
+            found.setdefault(section.model_dump_json(), (section, []))[1].append((job, planned))
+    return list(found.values())
+
+
+def _rerankers(folder: Path, plans: Plans) -> list[Json]:
+    """How each reranker learnt, an epoch a row."""
+    stages = {s.folder: s for _, planned in plans for s in planned if s.name == "reranker"}
+    return [
+        {"history": _relative(s.folder / "history.jsonl", folder), "training": read_json(s.folder / "reranker.json")}
+        for s in stages.values()
+    ]
+
+
+def _gate(job: Job, found: Outcome) -> Json:
+    """What dev said of an arm's passages."""
+    return {
+        "arm": job.arm.name,
+        "title": title_of(job.arm),
+        "seed": job.seed,
+        **read_json(found.student.folder / "gate.json"),
     }
 
 
