@@ -65,7 +65,7 @@ def test_gradients_reach_what_only_questions_and_what_only_passages_say():
     batch = batch_of(network, rankings(["Tova"]))
     kl(network(**batch["batch"]), batch["teacher_QK"]).sum.backward()
     learnt = network.encoder[0].model.get_input_embeddings().weight.grad
-    asked, read = (batch["batch"][side] for side in ("queries", "passages"))
+    asked, [read] = batch["batch"]["queries"], batch["batch"]["passages"]
     in_queries, in_passages = (set(f["input_ids"][f["attention_mask"].bool()].tolist()) for f in (asked, read))
     for only in (in_queries - in_passages, in_passages - in_queries):
         assert only
@@ -114,9 +114,22 @@ def test_a_passage_of_several_questions_is_encoded_once():
     """Encoding is nearly all of the cost of a step."""
     network = new_network("pocket/nano", FULL, seed=1)
     batch = batch_of(network, rankings(["Tova", "Miro"]))["batch"]
-    assert len(batch["passages"]["input_ids"]) == 12
+    assert [len(some["input_ids"]) for some in batch["passages"]] == [12]
     assert len(batch["queries"]["input_ids"]) == 12
     assert batch["places_QK"].shape == (12, 12)
+
+
+def test_passages_of_similar_length_are_read_together(monkeypatch: pytest.MonkeyPatch):
+    """Padded to the longest of a batch, most of what is computed is padding; how they are grouped must not show."""
+    network = new_network("pocket/nano", FULL, seed=1).eval()
+    some = rankings(["Tova"])
+    whole = network(**batch_of(network, some)["batch"])
+    monkeypatch.setattr("tutelage.training.reranking.late_interaction.TOGETHER", 5)
+    batch = batch_of(network, some)["batch"]
+    widths = [some["input_ids"].shape for some in batch["passages"]]
+    assert [rows for rows, _ in widths] == [5, 5, 2]
+    assert widths[0][1] < widths[2][1]
+    torch.testing.assert_close(network(**batch), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_the_added_layer_begins_as_a_rotation():
@@ -134,7 +147,7 @@ def test_a_long_text_is_cut_to_its_limit():
     known = {"a": Passage("a", "", "stone " * 99), "b": Passage("b", "", "river")}
     batch = batch_of(network, [Ranking("q", "red " * 99, ("a", "b"), (1.0, 0.0))], known)["batch"]
     assert batch["queries"]["input_ids"].shape[1] == 8
-    assert batch["passages"]["input_ids"].shape[1] == 12
+    assert batch["passages"][0]["input_ids"].shape[1] == 12
 
 
 @pytest.mark.parametrize("kind", ["late-interaction", "cross-encoder"])

@@ -19,6 +19,9 @@ from tutelage.training.reranking.network import merge_adapters, places, read_bas
 from tutelage.training.reranking.settings import RerankerSettings
 from tutelage.types import Passage
 
+TOGETHER = 32
+"""Passages in one reading of the network."""
+
 
 class LateInteractionNetwork(nn.Module):
     """A `MultiVectorEncoder` that scores drawn candidates."""
@@ -45,27 +48,36 @@ class LateInteractionNetwork(nn.Module):
             reader.model = with_adapters(reader.model, settings.lora, "FEATURE_EXTRACTION")
         return cls(MultiVectorEncoder(modules=modules, device="cpu"))
 
-    def forward(self, queries: dict[str, Any], passages: dict[str, Any], places_QK: Tensor) -> Tensor:
+    def forward(self, queries: dict[str, Any], passages: list[dict[str, Any]], places_QK: Tensor) -> Tensor:
         """scores_QK: MaxSim of each query with the passages at its places; -inf where the place is -1."""
         from sentence_transformers.multi_vector_encoder.scoring import colbert_kd_scores
+        from sentence_transformers.util import cat_padded_token_embeddings
 
         query = self.encoder(dict(queries), task="query")
-        passage = self.encoder(dict(passages), task="document")
+        read = [self.encoder(dict(some), task="document") for some in passages]
+        passage_NTH, there_NT = cat_padded_token_embeddings(
+            [some["token_embeddings"] for some in read], [some["attention_mask"].bool() for some in read]
+        )
         scores_QK = colbert_kd_scores(
             query["token_embeddings"],
-            passage["token_embeddings"][places_QK],
+            passage_NTH[places_QK],
             queries_mask=query["attention_mask"].bool(),
-            documents_mask=passage["attention_mask"].bool()[places_QK],
+            documents_mask=there_NT[places_QK],
         )
         return scores_QK.masked_fill(places_QK < 0, NOTHING)
 
     def collate(self, rankings: Sequence[Ranking], passages: Mapping[str, Passage]) -> dict[str, Any]:
-        """A batch: each passage is encoded once, however many of the questions have it as a candidate."""
-        ids = list(dict.fromkeys(i for ranking in rankings for i in ranking.passage_ids))
+        """A batch: each passage is encoded once, however many of the questions have it as a candidate.
+
+        Passages of similar length go together, since one of 500 tokens would pad a hundred of 150.
+        """
+        texts = {i: passage_text(passages[i]) for ranking in rankings for i in ranking.passage_ids}
+        ids = sorted(texts, key=lambda i: (len(texts[i]), i))
         order = {i: place for place, i in enumerate(ids)}
+        parts = [ids[start : start + TOGETHER] for start in range(0, len(ids), TOGETHER)]
         batch = {
             "queries": dict(self.encoder.preprocess([r.query for r in rankings], task="query")),
-            "passages": dict(self.encoder.preprocess([passage_text(passages[i]) for i in ids], task="document")),
+            "passages": [dict(self.encoder.preprocess([texts[i] for i in part], task="document")) for part in parts],
             "places_QK": places(rankings, order, lambda _, i: i),
         }
         return {"batch": batch, "teacher_QK": teacher_scores(rankings)}

@@ -143,7 +143,7 @@ def _arguments(settings: RerankerSettings, folder: Path, seed: int, device: str)
         report_to=[],
         disable_tqdm=True,
         log_level="error",
-        ddp_find_unused_parameters=False,
+        ddp_find_unused_parameters=settings.lora is None,  # a BERT has a pooler that no token's vector passes
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices are for torchrun
     return arguments
