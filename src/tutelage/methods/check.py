@@ -56,6 +56,8 @@ def _teacher(recipe: Recipe, arm: Arm) -> Iterator[str]:
         yield f"teacher: missing, and arm {arm.name!r} learns from rationales"
         return
     yield from _failure("teacher", lambda: check_teacher(teacher, recipe.task))
+    if verifier := recipe.verifier:
+        yield from _failure("verifier.model", lambda: checkpoints.fingerprint(verifier.model))
 
 
 def _mentors(recipe: Recipe, arm: Arm) -> Iterator[str]:

@@ -20,6 +20,7 @@ from tutelage.methods.knowledge import Knowledge
 from tutelage.methods.lessons import EXPLAIN, GOLD, PREDICT, Lessons
 from tutelage.methods.predicting import load, predictions
 from tutelage.methods.sources import annotate, source_of
+from tutelage.methods.verifying import verified
 from tutelage.rationales.keep import Kept, keep
 from tutelage.recipe import LearnerSection, MentorSection, Recipe
 from tutelage.runs import Json, Stage, Workspace, fingerprint, read_json, read_jsonl, write_json, write_jsonl
@@ -99,6 +100,11 @@ class Study:
     # --- what is written
 
     def taught(self) -> Stage:
+        """The teacher's rationales that are learnt from: correct, distinct and, with a verifier, convincing."""
+        written = self._annotated()
+        return verified(self, written, self.recipe.verifier) if self.recipe.verifier else written
+
+    def _annotated(self) -> Stage:
         """The teacher's rationales for train and dev questions, judged; correct, distinct ones are kept."""
         teacher = self.recipe.teacher
         if teacher is None:
@@ -395,7 +401,7 @@ class Study:
             "student": student.fingerprint,
             "questions": self.questions().fingerprint,
             "votes": settings.votes,
-            "sampling": [settings.temperature, settings.top_p] if settings.votes > 1 else None,
+            "sampling": [settings.temperature, settings.top_p, settings.top_k] if settings.votes > 1 else None,
             "seed": seed if settings.votes > 1 else None,
             **self._shown(beside),
         }
@@ -414,6 +420,7 @@ class Study:
                 samples=settings.votes,
                 temperature=settings.temperature if settings.votes > 1 else 0.0,
                 top_p=settings.top_p,
+                top_k=settings.top_k,
                 partial=folder / "partial.jsonl",
                 beside=None if closed else beside,
                 shots=shots,

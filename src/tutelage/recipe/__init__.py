@@ -22,6 +22,7 @@ from tutelage.recipe.recipe import Recipe, parse
 from tutelage.recipe.scoring import ComputeSection, FewShotSection, ScoreSection
 from tutelage.recipe.task import FieldMap, TaskSection
 from tutelage.recipe.teacher import TeacherSection
+from tutelage.recipe.verifier import VerifierSection
 
 __all__ = [
     "PUBLISHED",
@@ -42,6 +43,7 @@ __all__ = [
     "StudentSection",
     "TaskSection",
     "TeacherSection",
+    "VerifierSection",
     "builtin",
     "find",
     "load",

@@ -20,6 +20,7 @@ from tutelage.recipe.scoring import ComputeSection, FewShotSection, ScoreSection
 from tutelage.recipe.section import Section
 from tutelage.recipe.task import TaskSection
 from tutelage.recipe.teacher import TeacherSection
+from tutelage.recipe.verifier import VerifierSection
 
 
 class Recipe(Section):
@@ -30,6 +31,7 @@ class Recipe(Section):
     teacher: TeacherSection | None = None
     format: str = "arrow"
     """How prompts and targets are written: arrow, therefore, answer-line, or "package.module:FORMAT"."""
+    verifier: VerifierSection | None = None
     knowledge: KnowledgeSection | None = None
     mentor: MentorSection | None = None
     soft_labels: SoftLabelSection = SoftLabelSection()

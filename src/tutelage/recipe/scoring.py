@@ -17,6 +17,8 @@ class ScoreSection(Section):
     temperature: Annotated[float, Field(gt=0)] = 0.7
     """For `votes` above 1."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """Sample from so many of the most probable tokens; 0 from all."""
     batch_tokens: Positive = 16384
     """Padded tokens in one batch of generation."""
     dev_limit: Positive | None = 200
