@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     say({"trained": f"{len(taught)} rankings, {time.monotonic() - began:.0f} s, kept epoch {trained.best_epoch}"})
     untaught = LateInteraction.of(new_network(base, settings, seed=chosen.seed).encoder)
     rerankers = {"untaught": untaught, "reranked": LateInteraction(trained.model, device=chosen.device)}
-    print(report(test, passages, rerankers, chosen, trained.best_epoch, len(train), len(dev)))
+    print(report(test, passages, rerankers, chosen, trained.best_epoch, len(taught), len(looked)))
 
 
 def read_search_space(folder: Path) -> tuple[list[Pair], dict[str, Passage]]:
@@ -161,7 +161,7 @@ def report(
     """Both tables in Markdown."""
     scores = {name: scored(reranker, test, passages) for name, reranker in rerankers.items()}
     lines = [
-        f"{len(test)} pairs of {len({p.question_id for p in test})} test questions (train {train} pairs, dev {dev}), "
+        f"{len(test)} pairs of {len({p.question_id for p in test})} test questions (taught {train} pairs, dev {dev}), "
         f"{chosen.passage_tokens} tokens a passage, kept epoch {best_epoch} of {chosen.epochs}, seed {chosen.seed}; "
         f"torch {torch.__version__}, Python {platform.python_version()}"
     ]

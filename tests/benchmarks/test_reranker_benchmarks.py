@@ -56,7 +56,7 @@ def test_the_study_of_the_search_space_prints_both_tables(
     study.main(["--data", str(data), "--work", str(tmp_path / "work"), *few.split()])
     printed = capsys.readouterr().out
     assert printed.count("| BM25 by question |") == printed.count("| reranked |") == 2
-    assert "4 pairs of 2 test questions (train 6 pairs, dev 2)" in printed
+    assert "4 pairs of 2 test questions (taught 6 pairs, dev 2)" in printed
 
 
 def test_questions_are_in_one_part_only(data: Path, monkeypatch: pytest.MonkeyPatch):
