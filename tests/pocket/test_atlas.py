@@ -42,7 +42,7 @@ def test_the_corpus_is_large_and_its_entries_short():
 @pytest.mark.parametrize("split", SPLITS)
 def test_gold_passages_hold_the_values_and_the_question_does_not(split):
     """A question that gives its own answer away would be answered without any knowledge."""
-    for q in (*atlas.questions(split), *atlas.pairs(split)):
+    for q in (*atlas.questions(split), *atlas.pairs(split), *atlas.memory(split)):
         golds = [BY_ID[gold] for gold in q.meta["gold_passages"].split()]
         values = q.meta["values"].split() if q.meta["kind"] == "comparison" else [q.meta["value"]]
         assert len(golds) == len(values)
@@ -68,7 +68,7 @@ def test_the_gold_answer_follows_from_the_values():
 
 def test_a_look_up_shares_no_telling_word_with_its_entry():
     """A question in the words of its entry would leave a reranker nothing to learn."""
-    for q in atlas.questions("test"):
+    for q in (*atlas.questions("test"), *atlas.memory("test", train=400)):
         fact = atlas.TRAITS[q.meta["trait"]].fact.format(place="", value="").lower().split()
         asked = set(q.text.lower().replace(q.meta["place"].lower(), "").rstrip("?").split())
         assert not asked & set(fact) - {"the", "is", "its"}
@@ -80,3 +80,27 @@ def test_no_letter_or_asked_word_betrays_the_answer():
     assert 0.45 < sum(q.answer == "A" for q in questions) / len(questions) < 0.55
     more = [q for q in questions if q.meta["asked"] == atlas.TRAITS[q.meta["trait"]].more]
     assert 0.4 < sum(q.answer == "A" for q in more) / len(more) < 0.6
+
+
+def test_what_is_taught_is_asked_again_in_other_words():
+    """A test in the words of training would reward a copied text, one about other facts could not be remembered."""
+    train, test = (atlas.memory(split, train=400) for split in ("train", "test"))
+    facts = [[(q.meta["place"], q.meta["trait"], q.answer) for q in asked] for asked in (train, test)]
+    assert facts[0] == facts[1]
+    assert len(set(facts[0])) == 400
+    assert not {q.text for q in train} & {q.text for q in test}
+
+
+def test_both_wordings_are_taught_and_both_are_asked():
+    """A wording that nobody was taught would be failed for its words, and count as a fact forgotten."""
+    for asked in (atlas.memory(split, train=400) for split in ("train", "test")):
+        wordings = {(q.meta["trait"], q.text.replace(q.meta["place"], "")) for q in asked}
+        assert len(wordings) == 2 * len(atlas.TRAITS)
+
+
+def test_fewer_facts_are_the_first_of_more_and_dev_was_never_taught():
+    """Other facts at every size would mix their difficulty with their number; dev measures what memory cannot know."""
+    few, many = (atlas.memory("train", train=n) for n in (30, 480))
+    assert many[:30] == few
+    taught = {q.meta["place"] for q in many}
+    assert not taught & {q.meta["place"] for q in atlas.memory("dev")}

@@ -16,6 +16,7 @@ QUESTIONS = {
     "steps": steps.questions("train", train=400),
     "atlas": atlas.questions("train", train=400),
     "pairs": atlas.pairs("train", train=400),
+    "memory": atlas.memory("test", train=400),
 }
 
 
@@ -70,7 +71,7 @@ def test_an_atlas_rationale_ends_with_what_it_concludes(rate):
         written = teacher.write(question, 0, 0, rate)
         place = question.choices["AB".index(str(written.answer))]
         assert written.text.endswith(f"{place}, option ({written.answer}).")
-    for question in QUESTIONS["atlas"]:
+    for question in (*QUESTIONS["atlas"], *QUESTIONS["memory"]):
         written = teacher.write(question, 0, 0, rate)
         assert written.text.endswith(f" {written.answer}.")
         assert written.text.count(str(written.answer)) == 2
@@ -86,5 +87,5 @@ def test_same_seed_same_text_and_samples_differ(task):
 
 def test_a_foreign_task_is_refused():
     """Silence here would give a student empty rationales."""
-    with pytest.raises(TaskError, match="pocket/steps, pocket/atlas and pocket/atlas-pairs"):
+    with pytest.raises(TaskError, match="pocket/steps, pocket/atlas, pocket/atlas-pairs and pocket/atlas-memory"):
         teacher.write(replace(QUESTIONS["steps"][0], task="strategyqa"), 0, 0)

@@ -1,14 +1,16 @@
-"""The tasks `pocket/atlas` and `pocket/atlas-pairs`: invented places that nobody knows without their corpus.
+"""The tasks `pocket/atlas`, `-pairs` and `-memory`: invented places that nobody knows without their corpus.
 
     How high is Mount Orrick?                                                                                84
     Which is higher, Mount Orrick or Mount Tasmin?   (A) Mount Orrick (B) Mount Tasmin                        A
+    What is the height of Mount Orrick?                                        84, where `-memory` taught the first
 
     p-00017  Mount Orrick   In the far north Mount Orrick stands 84 spans tall, and snow stays on its long side until
                             the summer.
 
 Each place has an entry for each of its traits, one that says nothing of use, and one about a namesake with a value of
 its own. A question seldom shares the words of the entry it needs ("higher" and "stands ... tall"), a rationale does:
-this is what a reranker has to learn. Places belong to one split each, so learning them by heart is of no use.
+this is what a reranker has to learn. Places belong to one split each, so learning them by heart is of no use; but for
+`-memory`, which asks for what it taught in other words.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from tutelage.types import Passage, Question, Split, question_id
 
 TASK = "pocket/atlas"
 PAIRS = "pocket/atlas-pairs"
+MEMORY = "pocket/atlas-memory"
 LETTERS = "AB"
 PLACES = 640
 """How many places the atlas describes."""
@@ -40,6 +43,8 @@ class Trait:
     """How an entry, and a rationale, states the value; `{place}` and `{value}` are its places."""
     ask: str
     """The question about the value of one place, in words that the entry does not use."""
+    ask_again: str
+    """The same question in other words, which the entry does not use either."""
     less: str = ""
     """What the place with the lesser value is called; empty for a trait whose value is a name."""
     more: str = ""
@@ -51,31 +56,40 @@ COMPARE = ("Which is {asked}, {a} or {b}?", "As to {hint}, which is {asked}, {a}
 """The second shares a word with the entries it needs, the first does not."""
 TRAITS: dict[str, Trait] = {
     "height": Trait(
-        "Mount", "gate", "{place} stands {value} spans tall", "How high is {place}?", "lower", "higher", "spans"
+        "Mount", "gate", "{place} stands {value} spans tall", "How high is {place}?", "What is the height of {place}?",
+        "lower", "higher", "spans",
     ),
     "summit": Trait(
         "Mount", "road", "{place} had no one on top until the year {value}", "When was {place} reached first?",
-        "earlier", "later", "the top",
+        "When did the first person come to {place}?", "earlier", "later", "the top",
     ),
-    "spring": Trait("Mount", "well", "{place} is where the {value} river begins", "Which water rises on {place}?"),
+    "spring": Trait(
+        "Mount", "well", "{place} is where the {value} river begins", "Which water rises on {place}?",
+        "What comes down from {place}?",
+    ),
     "ice": Trait(
         "Lake", "mine", "{place} keeps its ice for {value} days", "How long is {place} cold?",
-        "warmer", "colder", "ice",
+        "How much winter does {place} have?", "warmer", "colder", "ice",
     ),
     "length": Trait(
-        "Lake", "street", "{place} takes {value} miles to cross", "How wide is {place}?", "shorter", "longer", "miles"
+        "Lake", "street", "{place} takes {value} miles to cross", "How wide is {place}?",
+        "What is the width of {place}?", "shorter", "longer", "miles",
     ),
-    "outflow": Trait("Lake", "mill", "{place} turns into the {value} river", "Which water leaves {place}?"),
+    "outflow": Trait(
+        "Lake", "mill", "{place} turns into the {value} river", "Which water leaves {place}?",
+        "What flows out of {place}?",
+    ),
     "founding": Trait(
         "Port", "tower", "{place} got its first house in the year {value}", "When did {place} begin?",
-        "older", "newer", "houses",
+        "Since when do people live at {place}?", "older", "newer", "houses",
     ),
     "people": Trait(
         "Port", "village", "{place} is home to {value} hundred families", "How large is {place}?",
-        "smaller", "larger", "families",
+        "How many people live at {place}?", "smaller", "larger", "families",
     ),
     "mouth": Trait(
-        "Port", "bank", "{place} stands where the {value} river meets the sea", "Which water ends at {place}?"
+        "Port", "bank", "{place} stands where the {value} river meets the sea", "Which water ends at {place}?",
+        "What comes down to {place}?",
     ),
 }  # fmt: skip
 KINDS = ("Mount", "Lake", "Port")
@@ -173,7 +187,24 @@ def questions(split: Split, *, seed: int = 0, train: int = 1000, dev: int = 150,
     rng = Random(f"{seed} {split} {TASK}")
     entries = [(place, key) for place in draw_atlas(seed).places if place.split == split for key in place.values]
     wanted = {"train": train, "dev": dev, "test": test}[split]
-    return [_look_up(split, place, key) for place, key in rng.sample(entries, k=min(wanted, len(entries)))]
+    return [_look_up(TASK, split, place, key) for place, key in rng.sample(entries, k=min(wanted, len(entries)))]
+
+
+def memory(split: Split, *, seed: int = 0, train: int = 480, dev: int = 150) -> list[Question]:
+    """Look-ups of `train` facts and, as the test, of the very same facts in other words.
+
+    Every other fact is taught in the second wording of its question and tested in the first, so that both wordings are
+    known to whoever has learnt and nothing but the fact is left to remember. Fewer facts are the first of more. Dev
+    asks for facts that nobody was taught.
+    """
+    home = "dev" if split == "dev" else "train"
+    entries = [(place, key) for place in draw_atlas(seed).places if place.split == home for key in place.values]
+    Random(f"{seed} {home} {MEMORY}").shuffle(entries)
+    facts = enumerate(entries[: dev if split == "dev" else train])
+    return [
+        _look_up(MEMORY, split, place, key, again=(number % 2 == 1) != (split == "test"))
+        for number, (place, key) in facts
+    ]
 
 
 def pairs(split: Split, *, seed: int = 0, train: int = 1200, dev: int = 200, test: int = 400) -> list[Question]:
@@ -188,11 +219,12 @@ def pairs(split: Split, *, seed: int = 0, train: int = 1200, dev: int = 200, tes
     return list(found.values())
 
 
-def _look_up(split: Split, place: Place, key: str) -> Question:
-    """What one entry says of one place."""
-    text, value = TRAITS[key].ask.format(place=place.title), place.values[key]
+def _look_up(task: str, split: Split, place: Place, key: str, *, again: bool = False) -> Question:
+    """What one entry says of one place; `again` asks in the other wording."""
+    trait, value = TRAITS[key], place.values[key]
+    text = (trait.ask_again if again else trait.ask).format(place=place.title)
     meta = {"kind": "look-up", "trait": key, "place": place.title, "value": value, "gold_passages": place.entries[key]}
-    return Question(question_id(TASK, text), TASK, split, text, (), value, meta)
+    return Question(question_id(task, text), task, split, text, (), value, meta)
 
 
 def _comparison(split: Split, places: list[Place], rng: Random) -> Question:

@@ -16,6 +16,7 @@ WORLDS: dict[str, tuple[str, Callable[..., list[Question]]]] = {
     steps.TASK: ("number", steps.questions),
     atlas.TASK: ("words", atlas.questions),
     atlas.PAIRS: ("letter", atlas.pairs),
+    atlas.MEMORY: ("words", atlas.memory),
 }
 """Answer type and questions of each task."""
 

@@ -37,12 +37,12 @@ def write(question: Question, sample: int, seed: int, error_rate: float = 0.0) -
     wrong = rng.random() < error_rate
     if question.task == steps.TASK:
         text, answer = _steps(question, sample, rng, wrong)
-    elif question.task in (atlas.TASK, atlas.PAIRS):
+    elif question.task in (atlas.TASK, atlas.PAIRS, atlas.MEMORY):
         text, answer = _atlas(question, rng, wrong)
     else:
         raise TaskError(
-            f"the pocket teacher knows {steps.TASK}, {atlas.TASK} and {atlas.PAIRS} alone, not {question.task!r}. "
-            "Choose another `teacher: backend:` in the recipe."
+            f"the pocket teacher knows {steps.TASK}, {atlas.TASK}, {atlas.PAIRS} and {atlas.MEMORY} alone, not "
+            f"{question.task!r}. Choose another `teacher: backend:` in the recipe."
         )
     return Rationale(question.id, SOURCE, sample, text, answer, verdict=None)
 

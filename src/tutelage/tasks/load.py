@@ -42,6 +42,7 @@ TASKS: dict[str, Known] = {
     "pocket/steps": Known(NUMBER, "tutelage.pocket.tasks:load", "bundled, Apache-2.0"),
     "pocket/atlas": Known(WORDS, "tutelage.pocket.tasks:load", "bundled, Apache-2.0"),
     "pocket/atlas-pairs": Known(LETTER, "tutelage.pocket.tasks:load", "bundled, Apache-2.0"),
+    "pocket/atlas-memory": Known(WORDS, "tutelage.pocket.tasks:load", "bundled, Apache-2.0"),
     "gsm8k": Known(NUMBER, "mentor-kd", _MENTOR_KD),
     "asdiv": Known(NUMBER, "mentor-kd", _MENTOR_KD),
     "svamp": Known(NUMBER, "mentor-kd", _MENTOR_KD),
