@@ -2,16 +2,16 @@
 
     python benchmarks/inference.py
 
-The plain way is the published one of KARD (generate_predict.py): question by question through `model.generate` with
-five sampled texts each, read and put to the vote. Ours is `predict`, what a score in this package is made of: prompts
-of similar length share a batch, and a row leaves it when its text ends. Both read the same prompts, cut to the same
-limits, sample from the same distribution (temperature 0.7, nothing cut off) and grade in the same way. Each answers
-all questions greedily once more, where the texts must be equal; they may part only where rounding turns a near tie.
+The plain way is the published one of KARD (generate_predict.py): question by question, the five texts of each sampled
+in one call of `model.generate`, read and put to the vote. Ours is `predict`, what a score in this package is made of:
+prompts of similar length share a batch, and a row leaves it when its text ends. Both read the same prompts, cut to the
+same limits, sample from the same distribution (temperature 0.7, nothing cut off) and grade in the same way. Each also
+answers all questions greedily, where the texts must be equal; they may part only where rounding turns a near tie.
 Seconds are the processor's, of one thread, so that other programs on the machine change them little.
 
 Questions are comparisons of the bundled atlas, each beside the passages that answer it and others drawn by the
-question's id. The student is trained first on the bundled teacher's rationales for some training questions, since
-before it hardly writes one; it is kept in the folder `--work`. A larger student is one of random weights, which nothing
+question's id. A student is trained first on the bundled teacher's rationales for some training questions, since before
+it hardly writes one; it is kept in the folder `--work`. A larger student is one of random weights, which nothing
 stops from writing to the limit: `--size 512x6`.
 """
 
@@ -78,16 +78,16 @@ class Pass(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--model", default="pocket/mini", help="the student before training")
-    parser.add_argument("--rationales", type=int, default=800, help="what it is trained on for one epoch")
-    parser.add_argument("--work", type=Path, help="folder that keeps the trained student")
+    parser.add_argument("--models", nargs="+", default=["pocket/nano", "pocket/mini"], help="students before training")
+    parser.add_argument("--rationales", type=int, default=800, help="what they are trained on for one epoch")
+    parser.add_argument("--work", type=Path, help="folder that keeps the trained students")
     parser.add_argument("--size", nargs="*", default=[], help="also T5s of random weights, as WIDTHxLAYERS")
     parser.add_argument("--questions", type=int, default=200, help="the first so many of the test split")
-    parser.add_argument("--passages", type=int, default=5, help="beside each question")
+    parser.add_argument("--passages", type=int, default=3, help="beside each question; KARD has 1 to 3")
     parser.add_argument("--votes", type=int, default=5)
     parser.add_argument("--prompt-tokens", type=int, default=384)
     parser.add_argument("--new-tokens", type=int, default=128)
-    parser.add_argument("--batch-tokens", type=int, default=32768, help="padded tokens that ours holds at once")
+    parser.add_argument("--batch-tokens", type=int, default=65536, help="padded tokens that ours holds at once")
     parser.add_argument("--repeat", type=int, default=3, help="passes of each way, in turn; the median counts")
     chosen = parser.parse_args(arguments)
     threads = torch.get_num_threads()
@@ -95,29 +95,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             chosen.work = chosen.work or Path(folder)
-            students = [trained(chosen), *map(random_t5, chosen.size)]
+            students = [*(trained(model, chosen) for model in chosen.models), *map(random_t5, chosen.size)]
             rows = [measure(student, chosen) for student in students]
     finally:
         torch.set_num_threads(threads)
     print("\n".join([*heading(chosen), *rows]))
 
 
-def trained(chosen: argparse.Namespace) -> LanguageModel:
+def trained(model: str, chosen: argparse.Namespace) -> LanguageModel:
     """The model after an epoch on rationales beside passages; from `--work` if it has been there before."""
     limits = {"max_prompt_tokens": chosen.prompt_tokens, "max_target_tokens": chosen.new_tokens}
     settings = Settings(seed=1, epochs=1, learning_rate=2e-3, batch_size=16, select="last", **limits)
-    folder = chosen.work / f"{chosen.model}-{chosen.rationales}-{chosen.passages}".replace("/", "-")
+    folder = chosen.work / f"{model}-{chosen.rationales}-{chosen.passages}".replace("/", "-")
     examples = [
         Example(a.question.id, a.prompt, FORMAT.target(written.text, written.answer or ""))
-        for a in make_questions(load(chosen.model, device="cpu"), atlas.pairs("train")[: chosen.rationales], chosen)
+        for a in make_questions(load(model, device="cpu"), atlas.pairs("train")[: chosen.rationales], chosen)
         if (written := teacher.write(a.question, sample=0, seed=0))
     ]
     began = time.process_time()
-    stage = train(
-        examples, [], settings, model=chosen.model, folder=folder, device="cpu", progress=False, tensorboard=False
-    )
-    say(f"{chosen.model}: an epoch of {len(examples)} rationales: {time.process_time() - began:.0f} s")
-    return replace(load(stage.model, device="cpu"), name=f"{chosen.model}, trained")
+    stage = train(examples, [], settings, model=model, folder=folder, device="cpu", progress=False, tensorboard=False)
+    say(f"{model}: an epoch of {len(examples)} rationales: {time.process_time() - began:.0f} s")
+    return replace(load(stage.model, device="cpu"), name=f"{model}, trained")
 
 
 def random_t5(size: str) -> LanguageModel:

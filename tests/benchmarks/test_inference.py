@@ -22,7 +22,7 @@ def test_it_measures_and_prints_a_table(
     benchmark = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "inference", benchmark)
     spec.loader.exec_module(benchmark)
-    few = "--model pocket/nano --questions 6 --rationales 32 --repeat 1 --votes 3 --new-tokens 112 --size 64x1"
+    few = "--models pocket/nano --questions 6 --rationales 32 --repeat 1 --votes 3 --new-tokens 112 --size 64x1"
     benchmark.main([*few.split(), "--work", str(tmp_path)])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.endswith("x |")]
     assert [row.split(" | ")[0] for row in rows] == ["| pocket/nano, trained", "| T5 64x1, random"]
