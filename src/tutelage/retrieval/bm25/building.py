@@ -23,14 +23,14 @@ MOST = 8
 
 def build_shards(passages: Iterable[Passage], folder: Path, *, workers: int | None) -> list[Tally]:
     """Index passages into the shards of a new generation, one for each worker (default: cores)."""
-    rest = iter(passages)
-    first = list(islice(rest, FEW + 1))
     if workers is None:
+        rest = iter(passages)
+        first = list(islice(rest, FEW + 1))
         workers = 1 if len(first) <= FEW else min(cores(), MOST)
-    everything = chain(first, rest)
+        passages = chain(first, rest)
     if workers == 1:
-        return [_build(everything, folder / shard_name(0))]
-    return build_in_processes(everything, [folder / shard_name(i) for i in range(workers)])
+        return [_build(passages, folder / shard_name(0))]
+    return build_in_processes(passages, [folder / shard_name(i) for i in range(workers)])
 
 
 def cores() -> int:

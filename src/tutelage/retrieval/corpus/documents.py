@@ -43,13 +43,13 @@ def read_html(path: Path, name: str, report: Report) -> Document:
         return Document(_stem(path), iter(()))
     tree = LexborHTMLParser(text)
     title = tree.css_first("title")
+    named = " ".join(title.text().split()) if title else ""
     for node in tree.css(_NO_TEXT):
         node.decompose()
     for node in tree.css(_BLOCKS):
         node.insert_before("\n\n")
         node.insert_after("\n\n")
     body = tree.body.text() if tree.body else ""
-    named = " ".join(title.text().split()) if title else ""
     return Document(named or _stem(path), (p for p in re.split(r"\n\s*\n", body) if p.strip()))
 
 
@@ -58,6 +58,7 @@ def read_pdf(path: Path, name: str, report: Report) -> Document:
     import logging
 
     from pypdf import PdfReader
+    from pypdf.errors import PyPdfError
 
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small fault that it mends
     if _too_large(path, name, report):
@@ -66,7 +67,7 @@ def read_pdf(path: Path, name: str, report: Report) -> Document:
         reader = PdfReader(path)
         title = str(reader.metadata.title or "") if reader.metadata else ""
         pages = len(reader.pages)
-    except _PDF_FAULTS as error:
+    except (PyPdfError, *_PDF_FAULTS) as error:
         report.problem(f"{name}: not a PDF that can be read ({error}). Save it again, or as text.")
         return Document(_stem(path), iter(()))
     return Document(title.strip() or _stem(path), _pages(reader, pages, name, report))
@@ -89,7 +90,7 @@ _BLOCKS = (
     "p, div, br, li, ul, ol, dl, dt, dd, tr, td, th, table, h1, h2, h3, h4, h5, h6, section, article, header, footer, "
     "blockquote, pre, figure, figcaption, main, aside, hr, form, option"
 )
-# pypdf raises what Python raises where a damaged file leads it astray.
+# Beside its own errors pypdf raises what Python raises where a damaged file leads it astray.
 _PDF_FAULTS = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RecursionError, ArithmeticError)
 
 
@@ -112,10 +113,12 @@ def _paragraphs(lines: Iterator[Line]) -> Iterator[str]:
 
 
 def _pages(reader: Any, pages: int, name: str, report: Report) -> Iterator[str]:
+    from pypdf.errors import PyPdfError
+
     for number in range(pages):
         try:
             text: str = reader.pages[number].extract_text()
-        except _PDF_FAULTS as error:
+        except (PyPdfError, *_PDF_FAULTS) as error:
             report.problem(f"{name}: page {number + 1} cannot be read ({error}). Save the file again, or as text.")
             continue
         yield re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", text)
