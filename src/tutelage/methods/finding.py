@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tutelage.evaluation.metrics import wilson
 from tutelage.methods.corpora import open_corpus
-from tutelage.methods.knowledge import Knowledge, read_hits
+from tutelage.methods.knowledge import Knowledge, read_hits, silver_counts
 from tutelage.runs import Stage
 from tutelage.tasks.evidence import evidence_of
 from tutelage.types import Hit, Question, Split
@@ -19,6 +19,8 @@ from tutelage.types import Hit, Question, Split
 CUTOFFS = (1, 3, 5, 10)
 BY = {"asked": "question", "reranked": "reranker", "beside": "rationale", "silver": "oracle"}
 """What a stage searches with, by the name of the stage."""
+ALONE = ("question", "reranker")
+"""Searches that need no rationale, as a student does at test."""
 
 
 class Found(NamedTuple):
@@ -71,6 +73,18 @@ def right_passages(knowledge: Knowledge, questions: Sequence[Question]) -> dict[
                 ids.setdefault(key, set()).add(passage.id)
     stated = {id: frozenset(i for text in texts for i in ids.get(_key(text), ())) for id, texts in facts.items()}
     return {id: found for id, found in stated.items() if found}
+
+
+def silver_passages(stages: Iterable[Stage]) -> dict[str, frozenset[str]]:
+    """For each question the passage that its first rationale finds best: right, where the data does not say what is."""
+    best: dict[str, frozenset[str]] = {}
+    for stage in stages:
+        if stage.name in ("beside", "silver"):
+            rows = list(read_hits(stage).items())
+            known = silver_counts(stage)["found"] if stage.name == "silver" else len(rows)  # others have no rationale
+            for of, hits in rows[:known]:
+                best.setdefault(of.split("#")[0], frozenset(hit.passage_id for hit in hits[:1]))
+    return {id: found for id, found in best.items() if found}
 
 
 def searches(stages: Iterable[Stage], questions: Mapping[Split, Sequence[Question]]) -> list[Found]:

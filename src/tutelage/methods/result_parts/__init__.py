@@ -1,0 +1,1 @@
+"""What `results.json` is put together from, a file for each noun of it."""

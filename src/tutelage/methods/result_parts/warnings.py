@@ -1,0 +1,33 @@
+"""What weakens a study's figures and is known before anything is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tutelage.methods import Outcome
+from tutelage.methods.jobs import Job, method_of
+from tutelage.methods.result_parts.titles import title_of
+from tutelage.recipe import Arm, LearnerSection, Recipe
+from tutelage.runs import read_json
+
+
+def warnings(recipe: Recipe, outcomes: Sequence[tuple[Job, Outcome]]) -> Iterator[str]:
+    """What training left out or should not have seen, once for each arm: its seeds read the same examples."""
+    for arm, found in {job.arm.name: (job.arm, found) for job, found in reversed(outcomes)}.values():
+        cut = read_json(found.student.folder / "training.json")["cut"]
+        title = title_of(arm)
+        if cut["prompts"]:
+            yield f"{title}: {cut['prompts']} training prompts were cut at student.max_prompt_tokens."
+        if cut["targets"]:
+            yield f"{title}: {cut['targets']} examples were left out, longer than student.max_target_tokens."
+        if leak := method_of(arm).leaks:
+            yield f"{title}: {leak}; it is an upper bound, not a method."
+        if any(learner.select == "test_accuracy" for learner in _learners(recipe.for_arm(arm), arm)):
+            yield f"{title}: its epoch was chosen on the test split, so its accuracy is too high by an unknown amount."
+
+
+def _learners(seen: Recipe, arm: Arm) -> Sequence[LearnerSection]:
+    """Everyone who is trained for an arm: its student, unless the mentor itself is the row, and its mentors."""
+    method = method_of(arm)
+    student = [] if method.reference and "mentor" in method.needs else [seen.student]
+    return [*student, *(seen.mentors if "mentor" in method.needs else [])]

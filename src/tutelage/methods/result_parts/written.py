@@ -1,0 +1,60 @@
+"""Who wrote what a study learnt from, what was kept of it, and the soft labels a mentor lent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tutelage.methods.result_parts.plans import Plans, Shared, shared
+from tutelage.recipe import Recipe
+from tutelage.runs import Json, read_json
+
+
+def sources(recipe: Recipe, plans: Plans) -> list[Json]:
+    """Everyone whose rationales were learnt from, teacher first, with what became of the texts."""
+    mentors: dict[Path, str] = {}
+    for job, planned in plans:
+        models = [m.model for m in recipe.for_arm(job.arm).mentors]
+        mentors |= dict(zip((s.folder for s in planned if s.name == "augmented"), models, strict=False))
+    found = sorted(shared(plans, "rationales", "augmented"), key=lambda use: use.stage.name != "rationales")
+    return [_source(recipe, use, mentors.get(use.stage.folder)) for use in found]
+
+
+def _source(recipe: Recipe, use: Shared, mentor: str | None) -> Any:
+    found = read_json(use.stage.folder / "yield.json")
+    counts: dict[str, int] = found["counts"]
+    return {
+        "role": "mentor" if mentor else "teacher",
+        "source": mentor or _teacher_name(recipe.for_arm(use.jobs[0].arm)),
+        "arms": use.arms,
+        "seeds": sorted({job.seed for job in use.jobs}) if mentor else [],
+        "yield": {**counts, "asked": sum(counts.values())},
+        "per_question": round(counts.get("kept", 0) / found["questions"], 2) if found["questions"] else 0,
+        "asked": found["asked"],
+        "questions": found["questions"],
+        "without_teacher": found.get("without_teacher"),
+        "gained": found.get("gained"),
+        "notes": found["notes"],
+    }
+
+
+def _teacher_name(recipe: Recipe) -> str:
+    teacher = recipe.teacher
+    assert teacher is not None  # its stage exists
+    return teacher.backend + (f" ({Path(teacher.path).name})" if teacher.path else "")
+
+
+def soft_labels(recipe: Recipe, plans: Plans) -> list[Json]:
+    """What each cache of a mentor's distributions holds, and its size."""
+    return [_cache(use.stage.folder, recipe.for_arm(use.jobs[-1].arm)) for use in shared(plans, "soft-labels")]
+
+
+def _cache(folder: Path, recipe: Recipe) -> Any:
+    manifest = read_json(folder / "manifest.json")
+    stored = sum(size for name, size in manifest["files"].items() if name.endswith(".npy"))
+    return {
+        "mentor": recipe.mentor.model if recipe.mentor else None,
+        "tokens": manifest["tokens"],
+        **{key: manifest["arguments"][key] for key in ("top_k", "draws", "temperature")},
+        "bytes_per_token": round(stored / manifest["tokens"], 1),
+    }
