@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +21,7 @@ from tutelage.methods.silver import silver_queries
 from tutelage.plugins import resolve
 from tutelage.rationales.diverse import example_id
 from tutelage.recipe import KnowledgeSection, RerankerSection
-from tutelage.runs import Json, Stage, read_json, read_jsonl, write_json, write_jsonl
+from tutelage.runs import Json, Stage, read_jsonl, write_json, write_jsonl
 from tutelage.types import SPLITS, Hit, Passage, Question, Rationale, Split, rationale_from_json
 
 if TYPE_CHECKING:
@@ -168,7 +169,10 @@ class Knowledge:
         """A reranker taught by the scores that the teacher's rationales give to passages; or one trained before."""
         settings = self._reranker
         if settings.path is not None:
-            return Indexed(Path(settings.path), checkpoints.fingerprint(settings.path))
+            from tutelage.retrieval.late_interaction import fingerprint
+
+            folder = checkpoints.locate(settings.path)
+            return Indexed(Path(settings.path), fingerprint(folder) if folder else f"hub:{settings.path}")
         assert settings.base is not None  # one of the two
         taught, base = self.study.taught(), settings.base
         inputs: dict[str, Json] = {
@@ -312,23 +316,10 @@ def _reranker_settings(section: RerankerSection) -> RerankerSettings:
     from tutelage.methods.learn import lora_settings
     from tutelage.training.reranking import RerankerSettings, Temperature
 
-    same = ("kind", "epochs", "learning_rate", "batch_size", "candidates", "loss", "warmup", "dimension", "select")
-    return RerankerSettings(
-        **section.model_dump(include=set(same)),
-        query_tokens=section.query_tokens,
-        passage_tokens=section.passage_tokens,
-        teacher_temperature=Temperature(*section.teacher_temperature),
-        model_temperature=Temperature(*section.model_temperature),
-        lora=lora_settings(section.lora),
-    )
-
-
-def reported(folder: Path) -> Any:
-    """Rows of a reranker's training, or None where it was trained elsewhere."""
-    history = folder.parent / "history.jsonl"
-    return read_jsonl(history) if history.exists() else None
-
-
-def silver_counts(stage: Stage) -> Any:
-    """How many questions of an oracle had something to search with that knows the answer."""
-    return read_json(stage.folder / "silver.json")
+    made = {
+        "teacher_temperature": Temperature(*section.teacher_temperature),
+        "model_temperature": Temperature(*section.model_temperature),
+        "lora": lora_settings(section.lora),
+    }
+    same = {field.name for field in fields(RerankerSettings)} & set(RerankerSection.model_fields) - made.keys()
+    return RerankerSettings(**section.model_dump(include=same), **made)

@@ -41,6 +41,8 @@ class RerankerSection(Section):
     warmup: Share = 0.05
     dimension: Positive | None = 128
     """Numbers in a vector (128: ColBERT); null adds no layer to the encoder."""
+    normalize: bool = True
+    """Vectors of length 1 (ColBERT); the published code compares them as they are."""
     query_tokens: Annotated[int, Field(ge=8)] = 128
     passage_tokens: Annotated[int, Field(ge=8)] = 256
     lora: LoraSection | None = LoraSection(rank=16, alpha=32, dropout=0.1)
