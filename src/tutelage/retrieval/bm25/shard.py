@@ -72,6 +72,7 @@ class Shard:
             raise ValueError(f"{self._searcher.num_docs} passages where {tally.passages} were counted")
         self._records = RecordFile(folder / RECORDS, tally.record_bytes)
         self._with_deleted = self._searcher.doc_freq("every", "1")
+        self._own_idfs: dict[str, float] = {}
 
     def frequency(self, term: str) -> int:
         """Passages with this term. tantivy's own figure counts deleted ones until their segment is merged."""
@@ -132,8 +133,11 @@ class Shard:
         return tantivy.Query.boolean_query(clauses)
 
     def _own_idf(self, term: str) -> float:
-        frequency = self._searcher.doc_freq("body", term)
-        return idf(self._with_deleted, frequency) if frequency else 0.0
+        """How rare tantivy takes a term to be."""
+        known = self._own_idfs.get(term)
+        if known is None:
+            known = self._own_idfs[term] = idf(self._with_deleted, self._searcher.doc_freq("body", term))
+        return known
 
     def _term(self, field: str, value: str) -> tantivy.Query:
         return tantivy.Query.term_query(self._schema, field, value, "freq" if field == "body" else "basic")

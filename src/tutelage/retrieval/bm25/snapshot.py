@@ -23,6 +23,9 @@ from tutelage.retrieval.bm25.scoring import Scorer, Weighed, idf, weigh
 from tutelage.retrieval.bm25.shard import CONTENT_BITS, Place, shard_of
 from tutelage.types import Hit, Passage
 
+SPARE = 100
+"""Candidates of each shard beyond its share: the best passages are not spread evenly."""
+
 
 class Query(NamedTuple):
     """A query's terms that stand in the index."""
@@ -49,11 +52,13 @@ class Snapshot:
         self.fingerprint = hashlib.sha256(f"{analysis.NAME} {self.passages_count} {content:064x}".encode()).hexdigest()
 
     def search(self, text: str, k: int, candidates: int) -> list[Hit]:
-        """The best `k` passages for a text, chosen among at least so many candidates of each shard."""
+        """The best `k` passages for a text, chosen among at least so many candidates of the whole index."""
         query = self._query(text)
         if not query.counts or k < 1:
             return []
-        found = [shard.candidates(query.counts, query.idfs, k, candidates) for shard in self._shards]
+        shards = len(self._shards)
+        depth = candidates if shards == 1 else max(3 * k, min(candidates, candidates // shards + SPARE))
+        found = [shard.candidates(query.counts, query.idfs, k, depth) for shard in self._shards]
         return _best(found, [self._scorer.scores(query.weighed, records) for records in found], k)
 
     def score(self, text: str, ids: Sequence[str]) -> list[float]:

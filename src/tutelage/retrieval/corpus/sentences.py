@@ -24,7 +24,8 @@ _INITIAL = re.compile(r"(?:[A-Z]\.)*[A-Za-z]")
 _ABBREVIATIONS = (
     "mr mrs ms dr prof rev hon st sr jr gen col capt lt sgt maj cmdr gov sen rep pres supt "
     "vs cf eg ie e.g i.e viz al approx ca fig figs eq eqs sec ch vol vols no nos pp ed eds ref refs "
-    "inc ltd co corp dept univ mt ft ave blvd jan feb mar apr jun jul aug sep sept oct nov dec op fl tr u.s u.k u.n a.k.a"
+    "inc ltd co corp dept univ mt ft ave blvd jan feb mar apr jun jul aug sep sept oct nov dec "
+    "op fl tr u.s u.k u.n a.k.a"
 )
 ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 
