@@ -17,20 +17,13 @@ from tutelage.errors import PluginError, RunError
 from tutelage.models import LanguageModel, LoraSettings, is_adapted, load, save
 from tutelage.training.batching import Row, tokenize
 from tutelage.training.divergences import DIVERGENCES
+from tutelage.training.live_mentor import HiddenStates, strip_projections
 from tutelage.training.losses import cross_entropy, token_count
 from tutelage.training.objective import FromTargets, Objective, Teaching
 from tutelage.training.settings import Settings
 from tutelage.training.soft_labels import write_soft_labels
-from tutelage.training.soft_objective import (
-    HIDDEN_MSE,
-    LIVE_ONLY,
-    LOGIT_MSE,
-    FromMentor,
-    FromSoftLabels,
-    HiddenStates,
-    drowned,
-    strip_projections,
-)
+from tutelage.training.soft_objective import FromMentor, FromSoftLabels
+from tutelage.training.soft_targets import HIDDEN_MSE, LIVE_ONLY, LOGIT_MSE
 from tutelage.training.student import Trained, train
 from tutelage.types import Example
 
@@ -671,37 +664,6 @@ def test_stripping_keeps_everything_else(tmp_path: Path):
         assert load_file(tmp_path / "model-00002-of-00002.safetensors").keys() == {"b.weight"}
         assert json.loads(index.read_text())["weight_map"] == {"a.weight": "1", "b.weight": "2"}
     assert torch.equal(load_file(tmp_path / "model-00001-of-00002.safetensors")["a.weight"], kept["a.weight"])
-
-
-@pytest.mark.parametrize(
-    ("norms", "loud", "quiet"),
-    [
-        ({"rationale": 1.0, "soft": 101.0}, "'soft'", "'rationale'"),
-        ({"rationale": 5.0, "soft": 0.04}, "'rationale'", "'soft'"),
-    ],
-)
-def test_a_drowned_term_is_named(norms: dict[str, float], loud: str, quiet: str):
-    """A sum of two losses where only one teaches looks like any other curve."""
-    said = drowned({"rationale": 2.0, "soft": 3.0}, norms)
-    assert said is not None
-    assert said.startswith(f"the gradient of term {loud} is 1")
-    assert f"so {quiet} teaches next to nothing" in said
-
-
-@pytest.mark.parametrize("norms", [(1.0, 100.0), (100.0, 1.0), (1.0, 1.0), (0.0, 5.0), (5.0, 0.0), (0.0, 0.0)])
-def test_terms_that_can_be_heard_are_not_reported(norms: tuple[float, float]):
-    """Nor one that was switched off: weight 0 and weight 1 are choices."""
-    assert drowned({"rationale": 2.0, "soft": 3.0}, dict(zip(("rationale", "soft"), norms, strict=True))) is None
-
-
-def test_drowned_reads_a_row_of_history(start: Path, mentor: Path, tmp_path: Path):
-    """Report code hands over rows as they are; those of a single loss have no terms."""
-    folder = soft_labels(mentor, tmp_path / "labels")
-    history = teach(start, tmp_path / "tiny", FromSoftLabels(folder, "c", weight=1e-6), epochs=1).history
-    said = drowned(history[0]["terms"], history[0]["gradient_norms"])
-    assert said is not None
-    assert "'soft' teaches next to nothing" in said
-    assert drowned({}, {}) is None
 
 
 def test_cross_entropy_is_the_plain_one(start: Path, mentor: Path, tmp_path: Path):

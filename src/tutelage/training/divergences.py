@@ -109,8 +109,14 @@ def over_stored(
     scratch and, going back, the gradient itself. Sums are in float32 whatever the precision of the logits.
     """
     found = _Picked.apply(logits_NV, ids_NK, labels_N, temperature, width, tail)
-    lse_N, lse_tau_N, tail_N, picked_NK, label_N = found  # pyright: ignore
-    columns = [picked_NK / temperature, *([tail_N[:, None]] if tail else [])]
+    return student_of(*found, temperature=temperature)  # pyright: ignore
+
+
+def student_of(
+    lse_N: Tensor, lse_tau_N: Tensor, tail_N: Tensor | None, picked_NK: Tensor, label_N: Tensor, temperature: float
+) -> Student:
+    """From raw logits of stored tokens and labels, log-sum-exps at 1 and at the temperature, and that of the tail."""
+    columns = [picked_NK / temperature, *([] if tail_N is None else [tail_N[:, None]])]
     return Student(lse_N - label_N, torch.cat(columns, dim=-1) - lse_tau_N[:, None])
 
 

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ from tutelage.types import Example
 
 VERSION = 1
 MANIFEST, BEGUN, BATCHES_DONE, ROWS = "manifest.json", "begun.json", "batches-done.txt", "rows.jsonl"
+T = TypeVar("T")
 POSITIONS_AT_ONCE = 1024
 """Positions whose distributions are worked on together; what a pass needs besides the mentor's own memory."""
 
@@ -309,6 +310,11 @@ class SoftLabels:
         return self.manifest["arguments"]["draws"]
 
     @property
+    def stored(self) -> int | None:
+        """How many tokens are stored at each position; None for all."""
+        return self.arrays["ids"].shape[1] if "ids" in self.arrays else None
+
+    @property
     def has_tail(self) -> bool:
         """Whether the last bucket is everything that is not stored."""
         return "tail" in self.arrays
@@ -400,6 +406,27 @@ def written_at(lm: LanguageModel, model: Any, inputs: dict[str, Tensor], places_
     if written.logits.dim() == 3:  # a network whose last layer is no module, or not the last
         written.logits = written.logits.flatten(0, 1)[places_N]
     return written
+
+
+def before_last_layer(
+    lm: LanguageModel, model: Any, inputs: dict[str, Tensor], places_N: Tensor, use: Callable[[Any, Tensor], T]
+) -> T:
+    """What `use` makes of the last layer and of what it is given at these places (N, H); its own work is left out.
+
+    It is called from within the network's forward pass: where weights are sharded, there they are whole.
+    """
+    found: list[T] = []
+
+    def instead(layer: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        found.append(use(layer, given[0].flatten(0, 1)[places_N]))
+        return (given[0][:0], *given[1:])
+
+    hook = lm.model.get_output_embeddings().register_forward_pre_hook(instead)
+    try:
+        model(**inputs, use_cache=False)
+    finally:
+        hook.remove()
+    return found[0]
 
 
 @contextmanager

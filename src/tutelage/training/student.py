@@ -29,11 +29,11 @@ from tutelage.models import LanguageModel, is_adapted, load, open_to_readers, qu
 from tutelage.runs import read_jsonl, write_json
 from tutelage.training.batching import Cuts, Row, tokenize
 from tutelage.training.epochs import DevLook, DevScore, Epochs
+from tutelage.training.live_mentor import strip_projections
 from tutelage.training.memory import keep_freed_memory
 from tutelage.training.objective import TARGETS, Objective, Teaching
 from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
 from tutelage.training.settings import Settings
-from tutelage.training.soft_objective import strip_projections
 from tutelage.training.trainer import DistillationTrainer
 from tutelage.training.watch import Bar, Board, Teller, Watcher
 from tutelage.types import Example
