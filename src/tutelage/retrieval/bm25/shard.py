@@ -155,24 +155,18 @@ class ShardWriter:
         self._ids = Seen()
 
     def add(self, passages: Sequence[Passage]) -> None:
-        """Index passages. An id that this writer was given before raises CorpusError."""
+        """Index passages, at most 65,536 at once. An id that this writer was given before raises CorpusError."""
         again = self._ids.add(digests(p.id for p in passages))
         if again.any():
             raise CorpusError(f"two passages have the id {passages[int(again.argmax())].id!r}. Give each its own.")
-        for passage in passages:
-            self._add(passage)
-
-    def _add(self, passage: Passage) -> None:
-        found = terms(f"{passage.title} {passage.text}")
-        try:
-            stored = _stored(passage)
-            pointer = self._records.append(passage.id, found)
-        except ValueError as error:
-            raise CorpusError(f"passage {passage.id!r} cannot be indexed: {error}. Mend or split its text.") from error
-        self._writer.add_document(
-            tantivy.Document(key=passage.id, body=" ".join(found), at=pointer, stored=stored, every="1")
-        )
-        self.tally.count(passage, len(found), 1)
+        stored = [_stored(passage) for passage in passages]
+        found = [terms(f"{passage.title} {passage.text}") for passage in passages]
+        pointers = self._records.append([passage.id for passage in passages], found)
+        for passage, text, words, pointer in zip(passages, stored, found, pointers, strict=True):
+            self._writer.add_document(
+                tantivy.Document(key=passage.id, body=" ".join(words), at=pointer, stored=text, every="1")
+            )
+            self.tally.count(passage, len(words), 1)
 
     def delete(self, passages: Iterable[tuple[Passage, int]]) -> None:
         """Take out passages of the committed index, each given with its length in tokens."""
@@ -211,10 +205,15 @@ def _schema() -> tantivy.Schema:
 
 
 def _stored(passage: Passage) -> bytes:
-    """Title and text. Raises ValueError where they hold what would not come back."""
+    """Title and text. Raises CorpusError where they hold what would not come back."""
+    try:
+        passage.id.encode()
+        raw = f"{passage.title}\0{passage.text}".encode()
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"passage {passage.id!r} cannot be indexed: {error.reason}. Mend its text.") from error
     if "\0" in passage.id or "\0" in passage.title:
-        raise ValueError("a zero byte in its id or title")
-    return f"{passage.title}\0{passage.text}".encode()
+        raise CorpusError(f"passage {passage.id!r} has a zero byte in its id or title. Take it out.")
+    return raw
 
 
 def _content(passage: Passage) -> int:
