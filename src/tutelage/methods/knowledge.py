@@ -189,8 +189,9 @@ class Knowledge:
             from tutelage.training.reranking import question_order, search_space, train_reranker
 
             index = self._open(self.index().folder)
-            train = search_space(index, self._pairs(taught, "train", settings.limit), candidates=settings.searched)
-            dev = search_space(index, self._pairs(taught, "dev", settings.dev_limit), candidates=settings.searched)
+            pairs, looked_at = self._pairs(taught, settings)
+            train = search_space(index, pairs, candidates=settings.searched)
+            dev = search_space(index, looked_at, candidates=settings.searched)
             train_reranker(
                 train,
                 dev,
@@ -207,14 +208,24 @@ class Knowledge:
         stage = self.study.workspace.stage("reranker", inputs, make)
         return Indexed(stage.folder / "model", stage.fingerprint)
 
-    def _pairs(self, taught: Stage, split: Split, limit: int | None) -> list[Pair]:
-        """Question and rationale, at most `limit` of them."""
+    def _pairs(self, taught: Stage, settings: RerankerSection) -> tuple[list[Pair], list[Pair]]:
+        """Questions with their rationales to learn from, and others to choose an epoch by.
+
+        The latter are dev questions or, where nobody wrote rationales for those, a tenth of the training questions.
+        """
+        kept = sorted(_kept([taught]), key=lambda r: _rank(example_id(r)))
+        train, dev = _of(kept, self.study.of("train")), _of(kept, self.study.of("dev"))
+        if not dev:
+            asked = sorted({r.question_id for r in train}, key=_rank)
+            held = set(asked[: max(1, len(asked) // 10)])
+            train, dev = [r for r in train if r.question_id not in held], [r for r in train if r.question_id in held]
+        return self._paired(train[: settings.limit]), self._paired(dev[: settings.dev_limit])
+
+    def _paired(self, rationales: Iterable[Rationale]) -> list[Pair]:
         from tutelage.training.reranking import Pair
 
-        questions = {q.id: q for q in self.study.of(split)}
-        mine = [r for r in _kept([taught]) if r.question_id in questions]
-        mine.sort(key=lambda r: hashlib.sha256(f"reranker:{example_id(r)}".encode()).hexdigest())
-        return [Pair(example_id(r), self.query(questions[r.question_id]), r.text) for r in mine[:limit]]
+        questions = {q.id: q for split in SPLITS for q in self.study.of(split)}
+        return [Pair(example_id(r), self.query(questions[r.question_id]), r.text) for r in rationales]
 
     def served(self, split: Split) -> Stage:
         """What is found without a rationale: by the reranker or, where the recipe has none, by the question alone."""
@@ -289,6 +300,16 @@ def read_hits(found: Stage) -> dict[str, list[Hit]]:
     """What was found, best first, by what it was found for: a question's id or an example's."""
     rows = read_jsonl(found.folder / "hits.jsonl")
     return {r["of"]: [Hit(id, score, rank) for rank, (id, score) in enumerate(r["hits"])] for r in rows}
+
+
+def _of(rationales: Iterable[Rationale], questions: Iterable[Question]) -> list[Rationale]:
+    ids = {question.id for question in questions}
+    return [rationale for rationale in rationales if rationale.question_id in ids]
+
+
+def _rank(id: str) -> str:
+    """Where an id stands in an order that depends on nothing but ids."""
+    return hashlib.sha256(f"reranker:{id}".encode()).hexdigest()
 
 
 def _rows(hits: Sequence[Hit]) -> list[Json]:
