@@ -21,7 +21,7 @@ from tutelage.methods.silver import silver_queries
 from tutelage.plugins import resolve
 from tutelage.rationales.diverse import example_id
 from tutelage.recipe import KnowledgeSection, RerankerSection
-from tutelage.runs import Json, Stage, read_jsonl, write_json, write_jsonl
+from tutelage.runs import Json, Stage, read_json, read_jsonl, write_json, write_jsonl
 from tutelage.types import SPLITS, Hit, Passage, Question, Rationale, Split, rationale_from_json
 
 if TYPE_CHECKING:
@@ -310,6 +310,11 @@ def _of(rationales: Iterable[Rationale], questions: Iterable[Question]) -> list[
 def _rank(id: str) -> str:
     """Where an id stands in an order that depends on nothing but ids."""
     return hashlib.sha256(f"reranker:{id}".encode()).hexdigest()
+
+
+def silver_counts(stage: Stage) -> Any:
+    """For how many questions of a silver stage something searched that knows the answer, and for how many nothing."""
+    return read_json(stage.folder / "silver.json")
 
 
 def _rows(hits: Sequence[Hit]) -> list[Json]:
