@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from chromium import Page
+from looked_up import GATES, learning, look_up
 from synthetic_run import HOSTILE, SKILLS
 
 from tutelage.evaluation.compare import Comparison
@@ -232,6 +233,43 @@ def test_terms_can_be_hovered_and_arms_lit(chromium: Page, make_run: MakeRun):
     page.js("document.querySelector('.legend [data-arm=\"1\"]').focus()")
     assert page.js("document.querySelectorAll('.learning .dim[data-arm=\"1\"]').length") == 0
     assert page.js("document.querySelectorAll('.learning .dim').length") >= 2 * 2 * 3
+
+
+@pytest.mark.parametrize(("width", "dark"), [(400, False), (1280, True)])
+def test_answers_cite_their_passages_folded(chromium: Page, make_run: MakeRun, width: int, dark: bool):
+    """Title, score, whether it is right and was shown, its words; closed until wanted, never wider than the window."""
+    run = make_run(test=9, arms=("fine-tuning", "kard"), seeds=(1,))
+    look_up(run, history=learning(0.3, 0.5, 0.8), gates=GATES, unshown=1, text=f"{HOSTILE} {'long' * 90}")
+    report = write_report(run)
+    chromium.complaints.clear()
+    page = chromium.open(run / "report.html", f"#q={report.run.questions[0].id}", width=width, dark=dark)
+    assert page.js("document.querySelectorAll('.passages').length") == 1
+    assert page.js("document.querySelector('.passages').open") is False
+    assert page.js("document.querySelector('.passages summary').textContent") == "2 passages found, 1 right"
+    page.js("document.querySelector('.passages summary').click()")
+    first, second = page.js(
+        "[...document.querySelectorAll('.cited li')].map(e => e.innerText.split('\\n').join(' | '))"
+    )
+    assert first.startswith("Jar p-0 | score 9.50 | right")
+    assert "not shown: no room" in second
+    assert "</script>" in second
+    assert page.js("document.querySelectorAll('img, .cited p b').length") == 0
+    assert page.js("document.documentElement.scrollWidth") <= width
+    assert page.complaints == []
+
+
+def test_the_curves_of_a_reranker_can_be_hovered(chromium: Page, make_run: MakeRun):
+    """The tip names the reranker and the question, not the arms that happen to have their numbers."""
+    run = look_up(make_run(test=5, arms=("fine-tuning", "kard"), seeds=(1,)), history=learning(0.3, 0.5, 0.8))
+    write_report(run)
+    page = chromium.open(run / "report.html", height=6000)
+    place = page.js(
+        "(r => [r.right - 1, r.top + 20])"
+        "(document.querySelectorAll('[aria-labelledby=found-title] [data-panel] .field')[1].getBoundingClientRect())"
+    )
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
+    tip = page.js("[...document.querySelectorAll('.tip')].filter(t => !t.hidden).map(t => t.textContent).join()")
+    assert tip == "epoch 2reranker0.800question alone0.600"
 
 
 TYPE_SHELLS = """

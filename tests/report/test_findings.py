@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -205,3 +206,22 @@ def test_drowned_terms_are_among_the_cautions(make_run: MakeRun):
     found = cautions(make_run(arms=arms, test=9, terms={"mentor-kd": 450.0, "mcc-kd": 3.0}))
     assert "Mentor-KD: the gradient of the term “rationale” is 450 times that of “soft”" in found
     assert "MCC-KD: the gradient" not in found
+
+
+def test_a_warning_of_several_arms_is_said_once(make_run: MakeRun):
+    """Five lines that differ in a name hide the sixth."""
+    run = make_run(arms=("fine-tuning", "kard", "mentor-kd"), test=9)
+    results = json.loads((run / "results.json").read_text())
+    left = "11 examples were left out, longer than student.max_target_tokens."
+    results["warnings"] = [
+        f"Mentor-KD: {left}",
+        "KARD: its epoch was chosen by chance.",
+        f"Fine-tuning: {left}",
+        "Free.",
+    ]
+    (run / "results.json").write_text(json.dumps(results))
+    assert make_report(read_run(run)).cautions[:3] == (
+        "Free.",
+        f"Fine-tuning and Mentor-KD: {left}",
+        "KARD: its epoch was chosen by chance.",
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from looked_up import GATES, learning, look_up
 from synthetic_run import HOSTILE
 
 from tutelage.report import write_report
@@ -60,7 +61,7 @@ def test_texts_of_models_are_never_markup(make_run: MakeRun):
     """Models write </script> sooner or later; a page that runs it belongs to the model."""
     page = read_page(make_run(test=8, hostile=True, choices=True, votes=3))
     assert "img" not in {tag for tag, _ in page.found}
-    assert [tag for tag, _ in page.found].count("script") == 1 + 4 + 1
+    assert [tag for tag, _ in page.found].count("script") == 1 + 4 + 1 + 1
     data = json.loads(page.texts["data"])
     assert data["questions"][-1]["text"] == HOSTILE
     assert "<" not in page.texts["data"]
@@ -107,7 +108,7 @@ def test_every_prediction_is_in_the_page(make_run: MakeRun):
     for prediction in (prediction_from_json(json.loads(line)) for line in lines):
         at = places[prediction.question_id]
         assert data["verdicts"][0][1][at] == prediction.verdict[0]
-        answer, rationales = texts[at]
+        answer, rationales, _ = texts[at]
         assert answer == prediction.answer
         assert [r[:2] for r in rationales] == [[r.text, r.answer] for r in prediction.rationales]
 
@@ -166,6 +167,29 @@ def test_the_page_tells_of_mentors_terms_soft_labels_and_references(make_run: Ma
     assert "80,003 tokens in 2 caches, top 16, temperature 1, 100 bytes a token, 8.0 MB" in text
     assert "What their losses are made of" in text
     assert text.count("The mentor itself (reference)") == 2, "in the table and in the legend"
+
+
+def test_the_page_tells_what_was_found(make_run: MakeRun):
+    """Searches, gates and rerankers stand on the page as text, leaks in words and not by colour alone."""
+    run = make_run(test=8, arms=("fine-tuning", "kard"), seeds=(1, 2))
+    look_up(run, history=learning(0.3, 0.8), gates=GATES, leaks="it knows the answer")
+    write_report(run)
+    text = read_text(run)
+    for words in (
+        "What was found",
+        "BM25 by words that know the answer (leaks) 95.0% [92.4, 96.7]",
+        "answers without passages",
+        "How the reranker learnt",
+        "Epoch 1 of 1 was kept, chosen by nDCG@10 on dev: Hits@1 40.0% (by the question 30.0%)",
+        "KARD (leaks)",
+    ):
+        assert words in text
+    assert "What was found" not in read_text_of(make_run(test=4))
+
+
+def read_text_of(run: Path) -> str:
+    write_report(run)
+    return read_text(run)
 
 
 def test_of_many_pairs_most_stand_behind_show_all(make_run: MakeRun):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from looked_up import GATES, learning, look_up
 
 from tutelage.report import write_report
 
@@ -209,3 +210,36 @@ def test_markdown_of_many_arms_stays_short(make_run: MakeRun):
     assert text.count(" − ") == sum(report.leading) < 20
     assert f"{36 - sum(report.leading)} other pairs of arms: see report.json" in text
     assert len(read_strictly(run / "report.json")["comparisons"]) == 36
+
+
+def test_markdown_and_json_tell_what_was_found(make_run: MakeRun):
+    """A reader of the text alone must learn whether passages were right, helped, and leaked."""
+    run = make_run(test=8, arms=("fine-tuning", "kard"), seeds=(1, 2))
+    look_up(run, history=learning(0.3, 0.8), gates=GATES, leaks="it knows the answer")
+    write_report(run)
+    text = (run / "report.md").read_text()
+    assert "- The reranker puts a right passage first for 84.0% of 400 test questions [80.1, 87.3], BM25" in text
+    assert "| BM25 by the question                       | 19.0% [15.5, 23.1] |" in text
+    assert "Reranker from pocket/nano, for KARD: Epoch 1 of 1 was kept, chosen by nDCG@10 on dev" in text
+    assert "| KARD |    2 |              35.0% |        40.0% | answers without passages |" in text
+    assert "| *KARD* (leaks) |" in text
+    assert "KARD (leaks) − Fine-tuning" in text
+    report = read_strictly(run / "report.json")
+    assert [arm["leaks"] for arm in report["arms"]] == ["", "it knows the answer"]
+    assert len(report["retrieval"]) == 5
+    assert [gate["open"] for gate in report["gates"]] == [True, False]
+    assert [row["ndcg@10"] for row in report["rerankers"][0]["history"]] == [0.3, 0.8]
+    assert report["findings"][-1].startswith("The reranker puts")
+
+
+def test_pairs_that_mcc_kd_compared_are_told(make_run: MakeRun):
+    """A consistency term over no pairs is plain distillation under another name."""
+    run = make_run(test=6, arms=("fine-tuning", "mcc-kd"), seeds=(1, 2))
+    results = json.loads((run / "results.json").read_text())
+    for row in results["arms"]:
+        if row["arm"] == "mcc-kd":
+            row["training"]["pairs"] = {"used": 820, "skipped": 6}
+    (run / "results.json").write_text(json.dumps(results))
+    write_report(run)
+    assert "Pairs of rationales: MCC-KD: 1,640 used, 12 skipped." in (run / "report.md").read_text()
+    assert "MCC-KD: 1,640 used, 12 skipped" in (run / "report.html").read_text()

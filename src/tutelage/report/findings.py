@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from statistics import median
 from typing import Any
@@ -136,11 +136,24 @@ def sentence(comparison: Comparison, titles: Mapping[str, str]) -> str:
 
 def cautions(arms: Sequence[ArmRun], scores: Mapping[str, ArmScore], reference: Reference | None) -> list[str]:
     """What a reader should know before believing the figures."""
-    whose: dict[str, list[str]] = {}
-    for arm in arms:
-        for text in _about_arm(arm, scores[arm.arm], reference):
-            whose.setdefault(text, []).append(at_start(arm.title))
-    return [*_about_seeds(arms), *(f"{listed(titles)}: {text}" for text, titles in whose.items())]
+    said = [(arm.title, text) for arm in arms for text in _about_arm(arm, scores[arm.arm], reference)]
+    return [*_about_seeds(arms), *said_once(said)]
+
+
+def said_once(said: Iterable[tuple[str, str]]) -> list[str]:
+    """What is true of several arms in one sentence that names them, from (title of an arm, text)."""
+    whose: dict[str, dict[str, None]] = {}
+    for title, text in said:
+        whose.setdefault(text, {})[at_start(title)] = None
+    return [f"{listed(list(titles))}: {text}" for text, titles in whose.items()]
+
+
+def merged_warnings(warnings: Iterable[str], titles: Sequence[str]) -> list[str]:
+    """The warnings of a run, one text of several arms said once, their titles in the order given."""
+    owned = [(next((t for t in titles if warning.startswith(f"{t}: ")), None), warning) for warning in warnings]
+    free = [warning for title, warning in owned if title is None]
+    said = [(title, warning.removeprefix(f"{title}: ")) for title, warning in owned if title is not None]
+    return [*free, *said_once(sorted(said, key=lambda pair: titles.index(pair[0])))]
 
 
 def listed(titles: Sequence[str]) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tutelage.report.findings import interval, is_shown, p_value, percent, signed
+from tutelage.report.findings import interval, is_shown, listed, p_value, percent, signed
+from tutelage.report.lookups.gates import HEADS, about
+from tutelage.report.lookups.learning import sentence
+from tutelage.report.lookups.searches import Search, Searches, are_several, counted
+from tutelage.report.pairs import pair_lines
 from tutelage.report.report import Report
 from tutelage.report.sources import Source, sentences, soft_label_lines
 
@@ -17,10 +21,12 @@ def markdown(report: Report) -> str:
         f"**{plain(report.headline)}.**",
         _setting(report),
         table(*_arms(report)),
-        bullets(report.key_findings),
+        bullets([*report.key_findings, *report.search_findings]),
     ]
     if report.comparisons:
         blocks += ["## Comparisons", table(*_comparisons(report)), _left_out(report), _about_tests(report)]
+    if report.searches or report.gates or report.run.rerankers:
+        blocks += ["## What was found", *_found(report)]
     if report.cautions:
         blocks += ["## Keep in mind", bullets(report.cautions)]
     if report.sources:
@@ -47,7 +53,7 @@ def _arms(report: Report) -> tuple[list[str], list[list[str]]]:
         score = report.scores[arm.arm]
         rows.append(
             [
-                f"*{plain(arm.title)}* (reference)" if arm.is_reference else plain(arm.title),
+                f"*{plain(arm.title)}* ({arm.note})" if arm.note else plain(arm.title),
                 percent(score.accuracy),
                 interval(score.low, score.high),
                 " ".join(percent(share) for share in score.per_seed),
@@ -61,11 +67,11 @@ def _arms(report: Report) -> tuple[list[str], list[list[str]]]:
 
 
 def _comparisons(report: Report) -> tuple[list[str], list[list[str]]]:
-    titles = report.titles
+    marked = {arm.arm: f"{arm.title} (leaks)" if arm.leaks else arm.title for arm in report.arms}
     heads = ["pair", "points", "interval", "p", "p (Holm)", "won : lost", "shown"]
     return heads, [
         [
-            f"{plain(titles[c.a])} − {plain(titles[c.b])}",
+            f"{plain(marked[c.a])} − {plain(marked[c.b])}",
             signed(c.difference),
             interval(c.low, c.high),
             p_value(c.p),
@@ -91,6 +97,31 @@ def _about_tests(report: Report) -> str:
     )
 
 
+def _found(report: Report) -> Iterator[str]:
+    """A table for each split and knowledge base, how the rerankers learnt, what dev said of each student's passages."""
+    for searches in report.searches:
+        whose = f" For {listed(searches.arms)}." if are_several(report.searches) else ""
+        yield f"{plain(counted(searches) + whose)} Intervals are 95%."
+        yield table(*_searches(searches))
+    for learnt in report.run.rerankers:
+        yield plain(f"Reranker from {learnt.name}, for {listed(learnt.arms)}: {sentence(learnt)}")
+    if report.gates:
+        yield about(list(report.gates))
+        yield table(HEADS, [[plain(cell) for cell in gate.cells] for gate in report.gates])
+
+
+def _searches(searches: Searches) -> tuple[list[str], list[list[str]]]:
+    cutoffs = sorted({k for search in searches.found for k in search.hits})
+    return ["search", *(f"Hits@{k}" for k in cutoffs)], [
+        [plain(searches.title(search)), *(_share(search, k) for k in cutoffs)] for search in searches.found
+    ]
+
+
+def _share(search: Search, k: int) -> str:
+    share = search.hits.get(k)
+    return f"{percent(share.value)} {interval(share.low, share.high)}" if share else "–"
+
+
 def _source(source: Source) -> str:
     """A bullet for a teacher or mentor; its arms are named where there may be several of its role."""
     role = source.role[:1].upper() + source.role[1:]
@@ -107,8 +138,9 @@ def _again(report: Report) -> list[str]:
     commit = f", commit {results['commit']}" if results.get("commit") else ""
     took = f"Took {results['seconds']:.0f} s on {results.get('machine') or 'an unknown machine'}."
     soft = [f"Soft labels: {plain(line)}." for line in soft_label_lines(results)]
+    pairs = [f"Pairs of rationales: {plain(line)}." for line in pair_lines(report.arms)]
     command = f"```sh\n{results.get('command', '')}\n```"
-    return [command, f"{versions}{commit}.", *soft, took if results.get("seconds") else ""]
+    return [command, f"{versions}{commit}.", *soft, *pairs, took if results.get("seconds") else ""]
 
 
 def count(number: int, noun: str) -> str:

@@ -15,17 +15,20 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 from tutelage.evaluation.compare import Comparison
-from tutelage.report import findings, plots
-from tutelage.report.browser import browser_data, texts, trained
+from tutelage.report import browser, findings, found, plots
+from tutelage.report.browser import trained
+from tutelage.report.lookups import learning
+from tutelage.report.lookups.passages import Numbered
 from tutelage.report.markdown import count, count_of_seeds
+from tutelage.report.pairs import pair_lines
 from tutelage.report.report import Report, seconds_of
 from tutelage.report.sources import YIELD, Source, sentences, soft_label_lines
-from tutelage.report.sweeps import find_sweeps, looks, sweep_plot
+from tutelage.report.sweeps import Sweep, find_sweeps, looks, sweep_plot
 from tutelage.report.terms import term_names, term_plots
 
 KINDS = {*YIELD[:6], "from the teacher", "filled by the mentor", "still without"}
@@ -42,9 +45,12 @@ def page(report: Report) -> str:
     sweeps = find_sweeps(report.arms)
     colours = looks(report.arms, sweeps)
     curves, terms = plots.panels(report.arms), term_plots(report.arms)
+    drawn = browser.Drawn(curves, [p for r in report.run.rerankers for p in learning.panels(r)], terms)
+    passages = Numbered(report.run.passages)
+    written = {f"{n}-{seed}": script_json(browser.texts(report, n, t, passages)) for n, seed, t in trained(report)}
     return (
         environment()
-        .from_string(asset("report.html"))
+        .get_template("report.html")
         .render(
             report=report,
             results=report.run.results,
@@ -55,29 +61,37 @@ def page(report: Report) -> str:
             arms=arm_rows(report, colours),
             reference=report.run.reference,
             accuracies=accuracy_plot(report),
-            sweeps=[sweep_plot(s, report.arms, report.scores, report.run.results.get("baseline")) for s in sweeps],
+            sweeps=[sweep_figure(report, s, colours) for s in sweeps],
             looks=colours,
             references={arm.arm for arm in report.arms if arm.is_reference},
+            leaking={arm.arm for arm in report.arms if arm.leaks},
             pairs=pair_rows(report),
             panels=curves,
             crowded=plots.is_crowded(report.arms),
+            **found.section(report, first_panel=len(curves)),
             terms=terms,
+            terms_from=len(drawn.curves) + len(drawn.rerankers),
+            terms_series=browser.term_series(report),
             term_names=term_names(report.arms),
             few_terms=FEW_TERM_PLOTS,
             sources=[yield_row(source) for source in report.sources],
             few_sources=FEW_SOURCES,
             soft_labels=soft_label_lines(report.run.results),
+            pair_lines=pair_lines(report.arms),
             facts=facts(report),
             asked=len(report.run.questions),
-            data=script_json(browser_data(report, colours, curves, terms)),
-            texts={f"{n}-{seed}": script_json(texts(report, t)) for n, seed, t in trained(report)},
+            data=script_json(browser.browser_data(report, colours, drawn)),
+            texts=written,
+            passages=script_json(passages.rows),
         )
     )
 
 
 def environment() -> Environment:
     """Templates that escape everything and stop at a name they were not given."""
-    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(
+        loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     made.filters.update(
         whole_words=whole_words,
         percent=findings.percent,
@@ -156,7 +170,8 @@ def arm_rows(report: Report, colours: Sequence[str]) -> list[dict[str, Any]]:
             "arm": arm.arm,
             "title": arm.title,
             "look": colours[n],
-            "is_reference": arm.is_reference,
+            "note": arm.note,
+            "leaks": arm.leaks,
             "score": score,
             "unread": score.unread / (score.n * len(score.seeds)),
             "range": plots.accuracy_range(score, along),
@@ -164,6 +179,23 @@ def arm_rows(report: Report, colours: Sequence[str]) -> list[dict[str, Any]]:
         }
         for n, (arm, score) in enumerate(_scored(report))
     ]
+
+
+def sweep_figure(report: Report, sweep: Sweep, colours: Sequence[str]) -> dict[str, Any]:
+    """One sweep's plot, with the classes of its lines and marks: a line alone shows the shades of its arms."""
+    plot = sweep_plot(sweep, report.arms, report.scores, report.run.results.get("baseline"))
+    whole = [colours[path.marks[-1].arm].split()[0] for path in plot.paths]
+    alone = len(plot.paths) == 1
+    said = "; ".join(" ".join(filter(None, (path.label, mark.label))) for path in plot.paths for mark in path.marks)
+    return {
+        "plot": plot,
+        "path_looks": whole,
+        "mark_looks": [
+            [colours[m.arm] if alone else look for m in path.marks]
+            for path, look in zip(plot.paths, whole, strict=True)
+        ],
+        "label": f"Accuracy of {plot.name} by {plot.key}: {said}",
+    }
 
 
 def _accuracy_axis(report: Report) -> plots.Axis:

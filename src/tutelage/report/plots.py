@@ -164,6 +164,13 @@ class Line(NamedTuple):
     values: Curve
 
 
+class Series(NamedTuple):
+    """What a line stands for that is no arm: its name, and the class that gives it its colour."""
+
+    title: str
+    look: str
+
+
 class Panel(NamedTuple):
     """One plot of curves over epochs."""
 

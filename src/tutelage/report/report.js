@@ -224,7 +224,7 @@
   }
 
   function answer(a, q, seed, verdict) {
-    const [voted, rationales] = texts(a, seed)[q];
+    const [voted, rationales, found] = texts(a, seed)[q];
     const main = Math.max(0, rationales.findIndex((r) => r[1] === voted));
     const top = make("div", { class: "top" }, make("span", { class: `mark-${verdict}`, title: WORDS[verdict] }));
     top.append(make("b", {}, voted ?? "no answer read"));
@@ -236,6 +236,7 @@
       made.append(rationale(rationales[main]));
     }
     if (rationales.length > 1) made.append(others(rationales, main));
+    if (found.length) made.append(cited(found, rationales[main]?.[5] ?? []));
     return made;
   }
 
@@ -244,9 +245,31 @@
   function footnotes([, , , tokens, finished, passages]) {
     const notes = [];
     if (tokens) notes.push(make("span", {}, `${tokens} tokens`));
-    if (passages.length) notes.push(make("span", { title: passages.join(", ") }, `${passages.length} passage${passages.length > 1 ? "s" : ""}`));
+    if (passages.length) notes.push(make("span", { title: passages.map((n) => known()[n][0]).join(", ") }, counted(passages.length, "passage")));
     if (!finished) notes.push(make("span", { class: "cut" }, "cut at the length limit"));
     return notes;
+  }
+
+  // --- the passages that were found for a question: [number, score, right], best first
+
+  let passages;
+  const known = () => (passages ??= JSON.parse(document.getElementById("passages").textContent));
+  const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
+  function cited(found, shown) {
+    const all = make("ol", { class: "cited" });
+    for (const hit of found) all.append(passage(hit, shown.includes(hit[0])));
+    const right = found.filter(([, , right]) => right).length;
+    const said = `${counted(found.length, "passage")} found${right ? `, ${right} right` : ""}`;
+    return make("details", { class: "passages" }, make("summary", {}, said), all);
+  }
+
+  function passage([number, score, right], shown) {
+    const [id, title, text] = known()[number];
+    const top = make("div", { class: "top" }, make("b", {}, title || id), make("span", { title: id }, `score ${score.toFixed(2)}`));
+    if (right) top.append(make("span", { class: "right" }, "right"));
+    if (!shown) top.append(make("span", { class: "cut" }, "not shown: no room"));
+    return make("li", {}, top, make("p", { class: text ? "text" : "text muted" }, text ?? "Its text is not kept in this report."));
   }
 
   function others(rationales, main) {
@@ -336,10 +359,10 @@
   const MOST = 10;
   const figure = (value) => (Math.abs(value) >= 0.01 || value === 0 ? value.toFixed(3) : value.toPrecision(2));
   function tipAt(panel, epoch) {
-    const series = panel.terms ? data.terms.map((title, n) => ({ title, look: `term-${n % 4}` })) : arms;
+    const series = panel.series ?? arms;
     const found = series.map(({ title, look }, n) => {
       const values = panel.lines.filter(([of]) => of === n).flatMap(([, points]) => points.filter(([e]) => e === epoch).map(([, v]) => v));
-      return { title, look, gone: !values.length || (!panel.terms && hidden.has(n)), mean: values.reduce((sum, v) => sum + v, 0) / values.length };
+      return { title, look, gone: !values.length || (!panel.series && hidden.has(n)), mean: values.reduce((sum, v) => sum + v, 0) / values.length };
     }).filter(({ gone }) => !gone);
     if (found.length > MOST) found.sort((x, y) => (panel.share ? y.mean - x.mean : x.mean - y.mean));
     const rows = found.slice(0, MOST).map(({ title, look, mean }) =>

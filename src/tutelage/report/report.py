@@ -15,6 +15,10 @@ from typing import Any
 from tutelage.evaluation.compare import Comparison, compare_arms
 from tutelage.evaluation.metrics import ArmScore, score_arm
 from tutelage.report import findings
+from tutelage.report.lookups import learning, shown
+from tutelage.report.lookups.gates import Gate, read_gates
+from tutelage.report.lookups.rerankers import Learnt
+from tutelage.report.lookups.searches import Searches, read_searches, sentences
 from tutelage.report.run import ArmRun, Run, read_run
 from tutelage.report.sources import Source, read_sources, sources_of
 from tutelage.report.sweeps import find_sweeps
@@ -36,6 +40,9 @@ class Report:
     """One sentence a comparison, in the order of `comparisons`."""
     cautions: tuple[str, ...]
     """What weakens the figures, and the warnings of the run."""
+    searches: tuple[Searches, ...] = ()
+    """How well passages were found, the test split first."""
+    gates: tuple[Gate, ...] = ()
 
     @property
     def arms(self) -> tuple[ArmRun, ...]:
@@ -58,6 +65,11 @@ class Report:
         few = [text for pair, text in first if pair in ({competing[0], baseline}, set(competing[:2]))]
         students = [c for c in self.comparisons if {c.a, c.b} <= set(competing)]
         return [*few, findings.against_baseline(students, self.titles, baseline)]
+
+    @property
+    def search_findings(self) -> list[str]:
+        """How well passages were found at test, in sentences."""
+        return sentences(self.searches)
 
     @property
     def leading(self) -> list[bool]:
@@ -118,12 +130,26 @@ def make_report(run: Run) -> Report:
         comparisons=tuple(comparisons),
         headline=findings.headline(run.arms, scores, comparisons, baseline),
         findings=tuple(findings.sentence(c, titles) for c in comparisons),
-        cautions=(*run.results.get("warnings", ()), *findings.cautions(run.arms, scores, run.reference)),
+        cautions=_cautions(run, scores),
+        searches=tuple(read_searches(run.results)),
+        gates=tuple(read_gates(run.results)),
+    )
+
+
+def _cautions(run: Run, scores: Mapping[str, ArmScore]) -> tuple[str, ...]:
+    looked_up = [*shown.cautions(run.results, run.arms), *learning.cautions(run.rerankers)]
+    return (
+        *findings.merged_warnings(run.results.get("warnings") or (), [arm.title for arm in run.arms]),
+        *findings.cautions(run.arms, scores, run.reference),
+        *findings.said_once(looked_up),
     )
 
 
 CARRIED = ("task", "seeds", "baseline", "recipe", "command", "versions", "commit", "machine")
 """What report.json takes over from results.json as it is."""
+
+LOOKED_UP = ("retrieval", "gates", "prompts")
+"""Lists that report.json takes over; empty where nothing was looked up."""
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -133,13 +159,15 @@ def as_json(report: Report) -> dict[str, Any]:
         "name": results.get("name"),
         "title": results.get("title"),
         "headline": report.headline,
-        "findings": list(report.findings),
+        "findings": [*report.findings, *report.search_findings],
         "cautions": list(report.cautions),
         "arms": [_arm(arm, report.scores[arm.arm]) for arm in report.arms],
         "comparisons": [{**c._asdict(), "discordant": c.discordant} for c in report.comparisons],
         "reference": asdict(report.run.reference) if report.run.reference else None,
         "sources": list(sources_of(results)),
         "soft_labels": list(results.get("soft_labels") or ()),
+        **{key: list(results.get(key) or ()) for key in LOOKED_UP},
+        "rerankers": [_reranker(learnt) for learnt in report.run.rerankers],
         **{key: results.get(key) for key in CARRIED},
         "seconds": results.get("seconds"),
         "started": results.get("started"),
@@ -147,11 +175,17 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
+def _reranker(learnt: Learnt) -> dict[str, Any]:
+    known = {"base": learnt.name, "kind": learnt.kind, "arms": list(learnt.arms), "select": learnt.select}
+    return {**known, "best_epoch": learnt.best_epoch, "history": list(learnt.history)}
+
+
 def _arm(arm: ArmRun, score: ArmScore) -> dict[str, Any]:
     return {
         "arm": arm.arm,
         "title": arm.title,
         "reference": arm.is_reference,
+        "leaks": arm.leaks,
         **{key: list(value) if isinstance(value, tuple) else value for key, value in score._asdict().items()},
         "training": [{"seed": seed, **trained.training} for seed, trained in arm.by_seed.items()],
         "seconds": seconds_of(arm),

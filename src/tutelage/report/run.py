@@ -11,14 +11,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tutelage.errors import RunError
+from tutelage.report.files import read_object, read_rows
+from tutelage.report.lookups.passages import Cited, read_cited
+from tutelage.report.lookups.rerankers import Learnt, read_rerankers
 from tutelage.types import Prediction, Question, prediction_from_json, question_from_json
 
 COMMON = 0.1
@@ -49,6 +51,20 @@ class ArmRun:
     """In order of seeds."""
     is_reference: bool = False
     """Stands in tables beside the students, as the mentor itself does, but competes with none of them."""
+    leaks: str = ""
+    """What it knows of the test split that a method may not know; empty for an honest arm."""
+    index: str | None = None
+    """The index that its passages come from, as `Run.passages` names it."""
+
+    @property
+    def note(self) -> str:
+        """What stands behind its title in tables: reference, leaks, both, or nothing."""
+        return ", ".join(filter(None, ("reference" if self.is_reference else "", "leaks" if self.leaks else "")))
+
+    @property
+    def marked(self) -> str:
+        """Its title with the note: KARD (oracle) (reference, leaks)."""
+        return f"{self.title} ({self.note})" if self.note else self.title
 
     @property
     def predictions(self) -> dict[int, tuple[Prediction, ...]]:
@@ -76,6 +92,9 @@ class Run:
     arms: tuple[ArmRun, ...]
     reference: Reference | None
     """None where no answer is common enough to be worth giving always."""
+    passages: Mapping[tuple[str, str], Cited] = field(default_factory=dict)
+    """The texts of cited passages, by index and id; not all where they are too many."""
+    rerankers: tuple[Learnt, ...] = ()
 
 
 def read_run(folder: Path) -> Run:
@@ -92,7 +111,15 @@ def read_run(folder: Path) -> Run:
         raise RunError(
             f"{folder}: {len(unknown)} predictions are for questions that are not in {results['questions']}."
         )
-    return Run(folder, results, questions, arms, _reference(asked, questions))
+    return Run(
+        folder,
+        results,
+        questions,
+        arms,
+        _reference(asked, questions),
+        passages=read_cited(folder, results),
+        rerankers=read_rerankers(folder, results),
+    )
 
 
 def _arms(folder: Path, rows: list[dict[str, Any]]) -> tuple[ArmRun, ...]:
@@ -105,9 +132,18 @@ def _arms(folder: Path, rows: list[dict[str, Any]]) -> tuple[ArmRun, ...]:
             training=row.get("training") or {},
             seconds=row.get("seconds") or {},
         )
-    titles = {row["arm"]: row.get("title") or row["arm"] for row in rows}
-    references = {row["arm"] for row in rows if row.get("reference")}
-    return tuple(ArmRun(arm, title, found[arm], arm in references) for arm, title in titles.items())
+    first = {row["arm"]: row for row in reversed(rows)}
+    return tuple(
+        ArmRun(
+            arm,
+            first[arm].get("title") or arm,
+            found[arm],
+            is_reference=bool(first[arm].get("reference")),
+            leaks=first[arm].get("leaks") or "",
+            index=first[arm].get("index"),
+        )
+        for arm in dict.fromkeys(row["arm"] for row in rows)
+    )
 
 
 def _reference(asked: list[Question], answered: tuple[Question, ...]) -> Reference | None:
@@ -118,29 +154,3 @@ def _reference(asked: list[Question], answered: tuple[Question, ...]) -> Referen
     if taught[answer] < COMMON * taught.total():
         return None
     return Reference(answer, sum(q.answer == answer for q in answered) / len(answered))
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file; NaN and Infinity, which are no JSON, become None. Raises RunError where it is missing or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is not there. Is {path.parent} a run folder, and has its run finished?") from error
-    except ValueError as error:
-        raise RunError(f"{path}: not JSON ({error}). Run the recipe again.") from error
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file, under the same rules."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is not there. Run the recipe again; what is finished is kept.") from error
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                rows.append(json.loads(line, parse_constant=lambda _: None))
-            except ValueError as error:
-                raise RunError(f"{path}:{number}: not JSON ({error}). Delete its folder and run again.") from error
-    return rows

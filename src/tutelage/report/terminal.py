@@ -27,7 +27,7 @@ def print_table(report: Report, console: Console | None = None) -> None:
     Figures are never cut: bars take what room titles leave, where it is enough, and longer titles take more lines.
     """
     console = console or Console()
-    titles = [f"{arm.title} (reference)" if arm.is_reference else arm.title for arm in report.arms]
+    titles = [arm.marked for arm in report.arms]
     room = min(WIDTH, console.width - FIGURES - max([TITLE, *map(len, titles)]))
     bars = room >= LEAST
     table = Table(title=Text(report.headline, "bold"), title_justify="left", box=None, pad_edge=False)
@@ -50,7 +50,7 @@ def print_table(report: Report, console: Console | None = None) -> None:
     console.print(table)
     console.print()
     lines = Table.grid(padding=(0, 1))
-    for finding in report.key_findings:
+    for finding in (*report.key_findings, *report.search_findings):
         lines.add_row("•", Text(finding))
     for line in by_role(report.sources):
         lines.add_row("•", Text(line))
