@@ -43,6 +43,13 @@ def test_the_worst_passage_goes_first_and_the_next_is_shortened_at_a_word():
     assert fitted[2:] == (1, 4, True)
 
 
+def test_a_passage_without_text_costs_no_other_a_word():
+    """It is the first to go: an empty row of a corpus must not push the best passage out."""
+    empty = Passage("p-4", "Purse", "")
+    limit = words(LINES.prompt(BANK, PASSAGES))
+    assert fit(LINES, BANK, [*PASSAGES, empty], length=words, limit=limit)[1:] == (PASSAGES, 1, 0, True)
+
+
 def test_a_title_alone_is_not_shown():
     """Saying "Knowledge: Mint." says nothing, and costs tokens."""
     limit = words(LINES.prompt(BANK, PASSAGES[:1])) + 2

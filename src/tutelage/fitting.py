@@ -57,7 +57,7 @@ def fit(fmt: Format, question: Question, passages: Sequence[Passage], *, length:
     prompt = fmt.prompt(question, passages)
     if length(prompt) <= limit:
         return Fitted(prompt, tuple(passages), 0, 0, True)
-    kept = _most(fits, sum(map(_words, passages)))
+    kept = _most(fits, sum(map(_words, passages)) + 1)  # all words may fit where a passage without text is left out
     shown = _first_words(passages, kept)
     prompt = fmt.prompt(question, shown)
     lost = sum(map(_words, passages[: len(shown)])) - kept
