@@ -74,13 +74,13 @@ def _most(fits: Callable[[int], bool], total: int) -> int:
 
 
 def _first_words(passages: Sequence[Passage], words: int) -> list[Passage]:
-    """Passages up to so many words of text in all. A title whose text has no room left is dropped with it."""
+    """Passages up to so many words of text in all, ending in a word. A title whose text has no room goes with it."""
     shown: list[Passage] = []
     for passage in passages:
         if words <= 0:
             break
         ends = [word.end() for word in _WORD.finditer(passage.text)]
-        shown.append(passage if words >= len(ends) else replace(passage, text=passage.text[: ends[words - 1]]))
+        shown.append(passage if words > len(ends) else replace(passage, text=passage.text[: ends[words - 1]]))
         words -= len(ends)
     return shown
 
