@@ -126,8 +126,9 @@ def script_json(value: Any) -> Markup:
 def lead(report: Report) -> list[str]:
     """The sentences under the headline; with one arm there is no comparison to speak of."""
     if report.comparisons:
-        return report.key_findings
-    return [f"{arm.title}: {findings.interval(s.low, s.high)} percent." for arm, s in _scored(report)]
+        return [*report.key_findings, *report.search_findings]
+    alone = [f"{arm.title}: {findings.interval(s.low, s.high)} percent." for arm, s in _scored(report)]
+    return [*alone, *report.search_findings]
 
 
 def _scored(report: Report):

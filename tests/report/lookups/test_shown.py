@@ -28,11 +28,11 @@ def test_training_prompts_without_room_are_told_once_for_all_arms(make_run: Make
     found = cautions(look_up(make_run(arms=("fine-tuning", "kard"), test=9), prompts=[CUT]))
     assert (
         "KARD and Fine-tuning: of 1,155 training prompts 12 were shown no passage, 33 had their last passage "
-        "shortened, 1,040 passages were left out. There is room for max_prompt_tokens."
+        "shortened, 1,040 passages were left out. A larger max_prompt_tokens makes room."
     ) in found
 
 
 def test_prompts_at_test_are_counted_from_the_predictions(make_run: MakeRun):
     """What a student answered from is what it was shown, not what was found."""
     found = cautions(look_up(make_run(arms=("fine-tuning", "kard"), seeds=(1, 2), test=9), unshown=4))
-    assert "KARD: of 18 prompts at test 8 fewer than were found. There is room" in found
+    assert "KARD: of 18 prompts at test 8 fewer than were found. A larger" in found

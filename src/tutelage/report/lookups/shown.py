@@ -12,7 +12,7 @@ from typing import Any
 
 from tutelage.report.run import ArmRun, Trained
 
-ROOM = "There is room for max_prompt_tokens."
+ROOM = "A larger max_prompt_tokens makes room."
 
 
 def cautions(results: Mapping[str, Any], arms: Iterable[ArmRun]) -> Iterator[tuple[str, str]]:
