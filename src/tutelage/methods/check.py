@@ -14,8 +14,12 @@ from tutelage.formats import get_format
 from tutelage.methods import METHODS
 from tutelage.methods.corpora import open_corpus
 from tutelage.methods.jobs import jobs_of, method_of, plan
+from tutelage.methods.knowledge import open_index
 from tutelage.methods.sources import check_teacher, load_task
-from tutelage.recipe import Arm, Recipe
+from tutelage.plugins import resolve
+from tutelage.recipe import Arm, KnowledgeSection, Recipe, RerankerSection, TaskSection
+from tutelage.retrieval.reranker import RERANKERS
+from tutelage.retrieval.retriever import RETRIEVERS
 from tutelage.runs import Stage
 
 
@@ -75,15 +79,32 @@ def _knowledge(recipe: Recipe, arm: Arm, *, reranked: bool) -> Iterator[str]:
     if knowledge is None:
         yield f"knowledge: missing, and arm {arm.name!r} looks something up"
         return
-    for name in knowledge.corpora:
-        yield from _failure("knowledge.corpus", lambda name=name: open_corpus(name, knowledge, recipe.task))
-    if knowledge.index is not None and not Path(knowledge.index).expanduser().is_dir():
-        yield f"knowledge.index: no folder {knowledge.index!r}; `tutelage index CORPUS --out DIR` makes one"
-    if reranked and knowledge.reranker is None:
+    yield from _index(knowledge, recipe.task)
+    if knowledge.reranker:  # arms that need none let it find what their students' epochs are chosen by
+        yield from _reranker(knowledge.reranker)
+    elif reranked:
         yield f"knowledge.reranker: missing, and arm {arm.name!r} orders passages with one"
-    elif reranked and knowledge.reranker:
-        encoder = knowledge.reranker.base or knowledge.reranker.path or ""
-        yield from _failure("knowledge.reranker", lambda: checkpoints.fingerprint(encoder))
+
+
+def _index(knowledge: KnowledgeSection, task: TaskSection) -> Iterator[str]:
+    wrong = list(_failure("knowledge.retriever", lambda: resolve(knowledge.retriever, RETRIEVERS, "retriever")))
+    yield from wrong
+    if knowledge.index is None:
+        for name in knowledge.corpora:
+            yield from _failure("knowledge.corpus", lambda name=name: open_corpus(name, knowledge, task))
+        if not knowledge.corpora:
+            yield "knowledge.corpus: an empty list; name at least one corpus"
+    elif not (folder := Path(knowledge.index).expanduser()).is_dir():
+        yield f"knowledge.index: no folder {knowledge.index!r}; `tutelage index CORPUS --out DIR` makes one"
+    elif not wrong:
+        yield from _failure("knowledge.index", lambda: open_index(knowledge, folder))
+
+
+def _reranker(reranker: RerankerSection) -> Iterator[str]:
+    key = "base" if reranker.base is not None else "path"
+    encoder = reranker.base or reranker.path or ""
+    yield from _failure("knowledge.reranker.kind", lambda: resolve(reranker.kind, RERANKERS, "reranker"))
+    yield from _failure(f"knowledge.reranker.{key}", lambda: checkpoints.fingerprint(encoder))
 
 
 def check_lending(mentor: str, student: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tutelage.errors import RecipeError
-from tutelage.plugins import resolve
+from tutelage.plugins import resolve, unknown
 from tutelage.recipe import KnowledgeSection, TaskSection
 from tutelage.runs import Json
 from tutelage.tasks.published import find_file
@@ -33,12 +33,20 @@ def open_corpus(name: str, knowledge: KnowledgeSection, task: TaskSection) -> Co
     if name in BUILT_IN:
         return BUILT_IN[name](task)
     path = Path(name).expanduser()
-    if path.exists():
+    if name and path.exists():
         cutting = {"words": knowledge.words, "overlap": knowledge.overlap}
         return Corpus({"content": _digest(path), **cutting}, lambda: _read(path, **cutting))
-    if name.startswith(("/", ".", "~")) or path.suffix:
-        raise RecipeError(f"knowledge.corpus: no file or folder {name!r}. Built in: {', '.join(BUILT_IN)}")
+    if not _can_be_on_hub(name):
+        raise RecipeError(f"no file or folder of that name, and {unknown('built-in corpus', name, BUILT_IN)}")
     return Corpus({"hub": name, "words": knowledge.words}, lambda: _read(name, words=knowledge.words))
+
+
+def _can_be_on_hub(name: str) -> bool:
+    """Whether this may be "owner/name:config@split"; what begins like a built-in corpus is one misspelt."""
+    data_set = name.partition("@")[0].partition(":")[0]
+    owner, slash, rest = data_set.partition("/")
+    built_in = {known.partition("/")[0] for known in BUILT_IN}
+    return bool(slash and rest) and name[0] not in "/.~" and owner not in built_in and not Path(data_set).suffix
 
 
 def together(corpora: Iterable[Corpus]) -> Iterator[Passage]:

@@ -26,6 +26,7 @@ from tutelage.types import SPLITS, Hit, Passage, Question, Rationale, Split, rat
 
 if TYPE_CHECKING:
     from tutelage.methods.study import Study
+    from tutelage.retrieval.retriever import Retriever
     from tutelage.training.reranking import Pair, Ranking, RerankerSettings
 
 KEPT_HITS = 10
@@ -70,8 +71,8 @@ class Knowledge:
 
         return resolve(self.settings.retriever, RETRIEVERS, "retriever")
 
-    def _open(self, folder: Path) -> Any:
-        return self._kind.open(folder, k1=self.settings.k1, b=self.settings.b)
+    def _open(self, folder: Path) -> Retriever:
+        return open_index(self.settings, folder)
 
     @property
     def _searching(self) -> dict[str, Json]:
@@ -294,6 +295,14 @@ class Knowledge:
                 "candidates": settings.candidates,
             }
         return card
+
+
+def open_index(settings: KnowledgeSection, folder: Path) -> Retriever:
+    """The index in a folder. k1 and b are BM25's: a retriever from outside is opened with the folder alone."""
+    from tutelage.retrieval.retriever import open_retriever
+
+    weights = {"k1": settings.k1, "b": settings.b} if settings.retriever == "bm25" else {}
+    return open_retriever(settings.retriever, folder, **weights)
 
 
 def read_hits(found: Stage) -> dict[str, list[Hit]]:

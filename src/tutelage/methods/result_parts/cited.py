@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from tutelage.methods import Outcome
 from tutelage.methods.jobs import Job
+from tutelage.methods.knowledge import open_index
 from tutelage.methods.result_parts.lookups import LookUp
-from tutelage.retrieval.retriever import open_retriever
 from tutelage.runs import Json, read_jsonl, write_jsonl
 from tutelage.types import Prediction, prediction_from_json
 
@@ -65,7 +65,7 @@ def _rows(looked: LookUp, predictions: Sequence[Prediction]) -> list[dict[str, A
     for _, question, passage in hits:
         right_for.setdefault(passage, set()).update({question} if passage in looked.right.get(question, ()) else ())
     settings, ids = looked.knowledge.settings, list(right_for)
-    index = open_retriever(settings.retriever, looked.knowledge.index().folder, k1=settings.k1, b=settings.b)
+    index = open_index(settings, looked.knowledge.index().folder)
     return [
         {"id": passage.id, "title": passage.title, "text": passage.text, "right_for": sorted(right_for[passage.id])}
         for passage in index.passages(ids)
