@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
 import shlex
 import socket
 from collections import Counter
+from math import ceil
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from tutelage import recipe as recipes
+from tutelage.cli import app
 from tutelage.methods import METHODS, study
 from tutelage.methods.check import plans, problems
 from tutelage.recipe import PUBLISHED, LearnerSection, Recipe, builtin
@@ -29,6 +33,17 @@ PUBLISHED_DATA = [name for name in NAMES if name not in OFFLINE]
 TABLES = [name for name in NAMES if name.startswith("mentor-kd/paper/")]
 SWEEPS = [name for name in NAMES if name.startswith("mentor-kd/sweeps/")]
 OF_THE_PAPER = [*TABLES, *SWEEPS, "mentor-kd/published-or-corrected"]
+KARD_TABLES = [name for name in NAMES if name.startswith("kard/paper/")]
+KARD_SWEEPS = [name for name in NAMES if name.startswith("kard/sweeps/")]
+OF_KARD = [*KARD_TABLES, *KARD_SWEEPS]
+KARD_STUDENTS = {
+    "medqa": {"flan-t5-base", "flan-t5-large", "flan-t5-xl", "opt-350m", "opt-iml-1.3b"},
+    "strategyqa": {"t5-base", "t5-large", "t5-xl", "gpt2-large"},
+    "openbookqa": {"t5-base", "t5-large", "t5-xl", "gpt2-large"},
+}
+"""Table 1, Table 2, and a decoder-only student that the paper has for MedQA alone."""
+KARD_TASKS = {"medqa": "medqa_usmle_hf", "strategyqa": "strategyqa", "openbookqa": "obqa"}
+NO_INDEX = "knowledge.index: no folder 'enwiki-paragraphs'; `tutelage index CORPUS --out DIR` makes one"
 
 EIGHT = {
     "strategy_qa",
@@ -93,11 +108,21 @@ def size_of(learner: LearnerSection) -> str:
     return found[1]
 
 
-def commands(text: str) -> list[list[str]]:
+def commands(text: str, verb: str = "run") -> list[list[str]]:
     """The arguments of every `tutelage run` in a recipe's comments; a backslash goes on in the next line."""
     spoken = "\n".join(line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#"))
     lines = spoken.replace("\\\n", " ").splitlines()
-    return [shlex.split(line)[2:] for line in lines if line.startswith("tutelage run ")]
+    return [shlex.split(line)[2:] for line in lines if line.startswith(f"tutelage {verb} ")]
+
+
+def index_as_told(name: str, folder: Path) -> None:
+    """Make the index that a recipe asks for by the command in its comments, from two paragraphs."""
+    rows = [{"id": f"p-{n}", "title": "Bead", "text": f"Bead number {n} is round."} for n in range(2)]
+    [words] = commands(builtin()[name].read_text(encoding="utf-8"), "index")
+    with gzip.open(folder / words[0], "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    done = CliRunner().invoke(app, ["index", *words])
+    assert done.exit_code == 0, done.output
 
 
 def load_command(words: list[str]) -> Recipe:
@@ -116,6 +141,9 @@ def test_there_is_a_recipe_for_each_data_set_of_the_paper_and_each_sweep():
         assert {name.split("/")[3] for name in TABLES if f"/{family}/" in name} == EIGHT
     assert {name.split("/")[3] for name in TABLES if "/main/" in name} == {"gsm8k", "asdiv", "svamp", "commonsense_qa"}
     assert {name.split("/")[2] for name in SWEEPS} == {"degree", "mentor-size", "weight", "teacher-share", "ablation"}
+    for task, students in KARD_STUDENTS.items():
+        assert {name.split("/")[3] for name in KARD_TABLES if f"/{task}/" in name} == students
+    assert {name.split("/")[2] for name in KARD_SWEEPS} == {"candidates", "data", "passages", "rationales"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -141,7 +169,7 @@ def test_recipes_on_published_data_run_or_say_what_file_to_bring(name: str):
     task = recipe.task.name
     found = problems(recipe)
     if task not in LACKING:
-        assert found == []
+        assert found == ([NO_INDEX] if name in OF_KARD else [])
         return
     assert [problem for problem in found if problem.startswith("teacher")] == [BRING.format(task=task)]
     rest = [problem for problem in found if not problem.startswith("teacher")]
@@ -170,6 +198,8 @@ def test_commands_in_comments_run(name: str, words: list[str], tmp_path: Path, m
             (tmp_path / folder / file).write_text(json.dumps(asked), encoding="utf-8")
     (tmp_path / "gsm8k").mkdir()
     (tmp_path / "gsm8k" / "train.jsonl").write_text('{"question": "a", "answer": "b #### 1"}\n', encoding="utf-8")
+    if name in OF_KARD:
+        index_as_told(name, tmp_path)
     recipe = load_command(words)
     assert words[0] == name
     assert problems(recipe) == []
@@ -256,6 +286,92 @@ def test_every_value_of_a_table_says_where_it_is_from(name: str):
     assert "%" in text.partition("\ntitle:")[0] or "gsm8k" in name, "no published row to compare with"
 
 
+@pytest.mark.parametrize("name", OF_KARD)
+def test_values_of_kard_are_those_of_its_paper_and_code(name: str):
+    """A table made with other settings than the paper's compares nothing."""
+    recipe, _ = recipes.load(name)
+    assert recipe.teacher
+    assert recipe.verifier
+    assert recipe.knowledge
+    assert (recipe.teacher.backend, recipe.teacher.samples, recipe.format) == ("recorded", 10, "answer-line")
+    assert (recipe.verifier.model, recipe.verifier.match) == ("google/flan-t5-large", False)
+    assert (recipe.verifier.shots, recipe.few_shot.shots if name in KARD_TABLES else 5) == (5, 5)
+    assert (recipe.knowledge.k1, recipe.knowledge.b, recipe.knowledge.query) == (0.9, 0.4, "question-and-choices")
+    assert (recipe.knowledge.passages, recipe.knowledge.candidates) == (1, 100)
+    score = recipe.score
+    assert (score.votes, score.temperature, score.top_p, score.top_k) == (5, 1.0, 0.95, 50)
+    assert recipe.seeds == [1, 2, 3]
+    student = recipe.student
+    assert (student.learning_rate, student.epochs, student.batch_size * student.accumulate) == (1e-4, 3, 32)
+    assert (student.schedule, student.warmup, student.weight_decay, student.lora) == ("constant", 0.0, 0.0, None)
+
+
+@pytest.mark.parametrize("name", [name for name in OF_KARD if recipes.load(name)[0].knowledge.reranker])  # type: ignore[union-attr]
+def test_the_reranker_of_kard_is_that_of_its_code_with_the_loss_of_its_paper(name: str):
+    """BioLinkBERT read medical papers; its loss by default in the code is not the one that the paper describes."""
+    recipe, _ = recipes.load(name)
+    assert recipe.knowledge
+    reranker = recipe.knowledge.reranker
+    assert reranker
+    medical = recipe.task.name == "medqa_usmle_hf"
+    assert reranker.base == f"michiyasunaga/{'BioLinkBERT' if medical else 'LinkBERT'}-base"
+    assert (reranker.epochs, reranker.learning_rate, reranker.batch_size, reranker.warmup) == (3, 1e-4, 16, 0.05)
+    assert (reranker.candidates, reranker.searched, reranker.loss) == (8, 32, "kl")
+    assert reranker.lora
+    assert (reranker.lora.rank, reranker.lora.alpha, reranker.lora.dropout, reranker.lora.targets) == (
+        16,
+        32,
+        0.1,
+        None,
+    )
+
+
+@pytest.mark.parametrize("name", KARD_TABLES)
+def test_a_table_of_kard_has_its_student_its_rows_and_their_published_values(name: str):
+    """A row of another student, or one that is missing, cannot be laid beside the paper's."""
+    _, _, task, student = name.split("/")
+    recipe, text = recipes.load(name)
+    assert recipe.task.name == KARD_TASKS[task]
+    assert recipe.student.model.rpartition("/")[2] == {"t5-xl": "t5-3b"}.get(student, student)
+    rows = ["few-shot", "few-shot-cot", "knowledge-few-shot-cot", "fine-tuning", "knowledge-fine-tuning"]
+    rows += ["reasoning-distillation", "rag", "kard-bm25", "kard", "kard-oracle"]
+    assert [arm.method for arm in recipe.arms] == [row for row in rows if row != "rag" or task != "openbookqa"]
+    told = dict(re.findall(r"^#   (\S.*\S)  +(\d+\.\d+)(?:±\d*\.\d+)?$", text, re.MULTILINE))
+    titles = [METHODS[row].title for row in rows if row != "rag"]
+    assert list(told) == ([] if student == "gpt2-large" else titles)
+    assert "kard-oracle searches with" in text
+
+
+@pytest.mark.parametrize("name", OF_KARD)
+def test_every_value_of_kard_says_where_it_is_from(name: str):
+    """A number without a source is taken for the paper's."""
+    text = builtin()[name].read_text(encoding="utf-8")
+    settings = text[text.index("\ntask:") : text.index("\narms:")] + text[text.index("\nseeds:") :]
+    bare = [line for line in settings.splitlines() if line and not line.endswith(":") and "# " not in line]
+    assert bare == []
+
+
+ABOUT_KARD = [name for name in NAMES if "knowledge:" in builtin()[name].read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("name", ABOUT_KARD)
+def test_a_recipe_is_no_wider_than_the_page(name: str):
+    """A comment that runs off the screen is not read."""
+    assert [line for line in builtin()[name].read_text(encoding="utf-8").splitlines() if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs_data) for name in OF_KARD])
+def test_the_index_that_a_recipe_asks_for_is_made_as_its_comment_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever follows the comment must end with a recipe that runs."""
+    monkeypatch.chdir(tmp_path)
+    recipe, _ = recipes.load(name)
+    assert problems(recipe) == [NO_INDEX]
+    index_as_told(name, tmp_path)
+    assert problems(recipe) == []
+
+
 MULTIPLES = {"main", "chain"}
 """Means of four seeds, and a sentence of its own."""
 
@@ -319,6 +435,60 @@ def test_arms_share_their_mentors(name: str, mentors: int, written: int, soft: i
     assert (found["mentor"], found["written"], found["soft-labels"]) == (mentors, written, soft)
 
 
+KARD_ARMS = ("kard-bm25", "kard", "kard-oracle")
+
+
+@pytest.mark.parametrize("name", ["pocket/kard", *(pytest.param(n, marks=needs_data) for n in KARD_TABLES)])
+def test_searches_of_kard_share_student_index_and_reranker(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """BM25, reranker and oracle are compared with one student; a student each would measure luck."""
+    monkeypatch.chdir(tmp_path)
+    if name != "pocket/kard":
+        index_as_told(name, tmp_path)
+    found = kinds(recipes.load(name)[0], tmp_path / "run", 1, *KARD_ARMS)
+    assert (found["student"], found["reranker"], found["score"]) == (1, 1, 3)
+    assert found["index"] == (name == "pocket/kard")
+    assert found["asked"] == found["beside"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "students", "rerankers", "scores"),
+    [
+        ("pocket/sweeps/candidates", 1, 1, 4),
+        ("pocket/sweeps/passages", 3, 1, 6),
+        pytest.param("kard/sweeps/candidates", 1, 1, 3, marks=needs_data),
+        pytest.param("kard/sweeps/passages", 3, 1, 6, marks=needs_data),
+        pytest.param("kard/sweeps/rationales", 3, 0, 3, marks=needs_data),  # BM25 alone: no reranker is trained
+        pytest.param("kard/sweeps/data", 3, 0, 3, marks=needs_data),
+    ],
+)
+def test_sweeps_of_kard_share_what_does_not_differ(
+    name: str, students: int, rerankers: int, scores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A reranker trained for every number of candidates costs hours, and compares rerankers."""
+    monkeypatch.chdir(tmp_path)
+    if name in OF_KARD:
+        index_as_told(name, tmp_path)
+    found = kinds(recipes.load(name)[0], tmp_path / "run", 1, *KARD_ARMS)
+    assert (found["student"], found["reranker"], found["score"]) == (students, rerankers, scores)
+    assert found["index"] == (name not in OF_KARD)
+
+
+def test_a_sweep_over_the_teachers_share_takes_about_as_many_steps_everywhere():
+    """A twentieth of the rationales seen as often as all of them is a twentieth of the training, not of the data."""
+    recipe, _ = recipes.load("pocket/sweeps/share")
+    steps: dict[str, list[int]] = {}
+    for arm in recipe.arms:
+        seen = recipe.for_arm(arm)
+        learner = seen.mentor if arm.method == "grounded-mentor" else seen.student
+        assert learner
+        assert seen.teacher
+        steps.setdefault(arm.method, []).append(learner.epochs * ceil(1000 * seen.teacher.share / learner.batch_size))
+    assert {method: len(counts) for method, counts in steps.items()} == {
+        "reasoning-distillation": 4, "kard": 4, "grounded-mentor": 4
+    }  # fmt: skip
+    assert all(140 <= count <= 160 for counts in steps.values() for count in counts)
+
+
 def test_planning_reads_the_questions_once_for_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Reckoned anew for every stage, `tutelage check` of thirty arms took twenty seconds, and minutes for GSM8K."""
     seen: Counter[str] = Counter()
@@ -346,9 +516,10 @@ def test_each_published_convention_has_an_arm_of_its_own():
 def test_the_documents_name_recipes_that_are_there_and_every_published_convention():
     """A reader who looks for what was changed must find all of it, and a recipe that is named must run."""
     text = (Path(__file__).parent.parent / "docs" / "papers.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:mentor-kd|pocket)/[a-z0-9_/-]*[a-z0-9])`", text))
+    named = set(re.findall(r"`((?:mentor-kd|kard|pocket)/[a-z0-9_/.-]*[a-z0-9])`", text))
     assert named <= set(NAMES)
-    assert {*SWEEPS, "mentor-kd/paper/chain", "mentor-kd/published-or-corrected"} <= named
+    assert {*SWEEPS, *KARD_SWEEPS, "mentor-kd/paper/chain", "mentor-kd/published-or-corrected"} <= named
+    assert {f"K{n}" for n in range(1, 30)} <= set(re.findall(r"^\| (K\d+) ", text, re.MULTILINE))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     for key in PUBLISHED:
         section, _, name = key.partition(".")
