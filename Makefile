@@ -8,8 +8,9 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint format checkpoints clean
 
-demo: $(READY)   ## distil students on the bundled task, print the table, write demo-out/report.html
-	$(BIN)/tutelage run pocket/mentor-kd --out demo-out
+demo: $(READY)   ## distil students on the bundled tasks, print the tables, write demo-out/*/report.html
+	$(BIN)/tutelage run pocket/kard --out demo-out/atlas
+	$(BIN)/tutelage run pocket/mentor-kd seeds=[1] --out demo-out/steps
 
 test: lint       ## every check: lint, types, imports, and all tests
 	$(BIN)/pytest -n 2 --dist loadgroup

@@ -16,6 +16,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -148,7 +149,7 @@ def load(
 
 
 def load_tokenizer(name_or_path: str | Path) -> LanguageModel:
-    """A language model without its network, good for `prompt_ids` and `target_ids` alone: to measure texts.
+    """A language model without its network, good for `prompt_ids`, `target_ids` and `prompt_room`: to measure texts.
 
     Raises ModelError as `load` does.
     """
@@ -156,9 +157,10 @@ def load_tokenizer(name_or_path: str | Path) -> LanguageModel:
     folder = locate(name)
     source = str(folder or name)
     with quiet():
-        kind, _ = _architecture(_read(AutoConfig, source, name), name)
+        config = _read(AutoConfig, source, name)
+        kind, _ = _architecture(config, name)
         tokenizer = _read(AutoTokenizer, source, name)
-    return LanguageModel(name, None, tokenizer, kind, Escape.of(tokenizer), folder)
+    return LanguageModel(name, SimpleNamespace(config=config), tokenizer, kind, Escape.of(tokenizer), folder)
 
 
 def save(lm: LanguageModel, folder: Path) -> None:
@@ -205,6 +207,25 @@ def cut_prompt(lm: LanguageModel, ids: list[int], limit: int) -> list[int]:
         return ids
     keep = 1 if ids[0] == lm.tokenizer.bos_token_id else 0
     return ids[:keep] + ids[len(ids) - limit + keep :]
+
+
+def prompt_room(lm: LanguageModel, *, max_target_tokens: int, max_prompt_tokens: int | None = None) -> int | None:
+    """How many tokens a prompt may have, in training as in serving; None is as many as you like.
+
+    A causal model has one window for prompt and text. Nobody knows how long a text will be before it is written, so
+    room for the longest allowed is set aside, in training too: a prompt is cut there as it will be cut when it is
+    asked. Raises ModelError where that leaves no room for a prompt.
+    """
+    if lm.positions is None:
+        return max_prompt_tokens
+    room = lm.positions - max_target_tokens if lm.kind == "causal" else lm.positions
+    if room < 1 or max_target_tokens > lm.positions:
+        shared = "prompt and text together" if lm.kind == "causal" else "each of prompt and text"
+        raise ModelError(
+            f"model {lm.name!r} has room for {lm.positions} tokens, {shared}; texts of {max_target_tokens} leave none. "
+            "Lower max_target_tokens, or choose a model with a longer window."
+        )
+    return room if max_prompt_tokens is None else min(room, max_prompt_tokens)
 
 
 @contextmanager

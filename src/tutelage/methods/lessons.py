@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tutelage import checkpoints
 from tutelage.errors import RecipeError
 from tutelage.methods.knowledge import read_hits
+from tutelage.methods.predicting import room
 from tutelage.rationales.diverse import choose_pairs, example_id
 from tutelage.recipe import LearnerSection
 from tutelage.runs import Json, Stage, read_jsonl, write_json, write_jsonl
@@ -131,7 +132,11 @@ class Lessons:
             inputs |= {
                 "beside": beside.fingerprint,
                 "passages": self.study.knowledge.settings.passages,
-                "fitted_to": [checkpoints.fingerprint(learner.model), learner.max_prompt_tokens],
+                "fitted_to": [
+                    checkpoints.fingerprint(learner.model),
+                    learner.max_prompt_tokens,
+                    learner.max_target_tokens,
+                ],
             }
 
         def make(folder: Path) -> None:
@@ -151,9 +156,9 @@ class Shown:
     def __init__(self, study: Study, found: Stage, learner: LearnerSection) -> None:
         from tutelage.models import load_tokenizer
 
-        self.format, self.limit = study.format, learner.max_prompt_tokens
+        self.format, self.reader = study.format, load_tokenizer(learner.model)
+        self.limit = room(self.reader, learner)
         self.passages = study.knowledge.passages(found, read_hits(found))
-        self.reader: Any = load_tokenizer(learner.model)
         self.counts: Counter[str] = Counter(prompts=0, without=0, dropped=0, shortened=0)
         """Prompts, those shown no passage, passages dropped, and prompts whose last passage was shortened."""
 

@@ -56,9 +56,8 @@ def predictions(
         max_prompt_tokens=learner.max_prompt_tokens,
         batch_tokens=study.recipe.score.batch_tokens,
     )
-    limit = int(min(generator.max_prompt_tokens, 10**9))
     found = study.knowledge.passages(beside, [q.id for q in questions]) if beside else {}
-    asking = Asking(study, model, limit, read_shots(shots) if shots else ())
+    asking = Asking(study, model, learner, read_shots(shots) if shots else ())
     written = predict(
         generator,
         questions,
@@ -85,8 +84,9 @@ def predictions(
 class Asking:
     """How a model is asked and how its texts are read."""
 
-    def __init__(self, study: Study, model: LanguageModel, limit: int, shots: Sequence[Shot]) -> None:
-        self.study, self.model, self.limit, self.shots = study, model, limit, shots
+    def __init__(self, study: Study, model: LanguageModel, learner: LearnerSection, shots: Sequence[Shot]) -> None:
+        self.study, self.model, self.shots = study, model, shots
+        self.limit = room(model, learner)
 
     def fitted(self, question: Question, passages: Sequence[Passage]) -> Sequence[Passage]:
         """The passages for which there is room beside a question."""
@@ -111,6 +111,14 @@ class Asking:
 
     def _length(self, text: str) -> int:
         return len(self.model.prompt_ids(text))
+
+
+def room(model: LanguageModel, learner: LearnerSection) -> int:
+    """How many tokens a prompt may have, in training as in serving."""
+    from tutelage.models import prompt_room
+
+    limits = {"max_prompt_tokens": learner.max_prompt_tokens, "max_target_tokens": learner.max_target_tokens}
+    return prompt_room(model, **limits) or learner.max_prompt_tokens
 
 
 def read_shots(stage: Stage) -> tuple[Shot, ...]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tutelage.methods.result_parts.plans import Plans, Shared, shared
 from tutelage.recipe import Recipe
 from tutelage.runs import Json, read_json
+
+ROLES = {"rationales": "teacher", "verified": "verifier", "augmented": "mentor"}
+"""Who leaves a stage of this name, in the order of the report."""
 
 
 def sources(recipe: Recipe, plans: Plans) -> list[Json]:
@@ -16,16 +20,18 @@ def sources(recipe: Recipe, plans: Plans) -> list[Json]:
     for job, planned in plans:
         models = [m.model for m in recipe.for_arm(job.arm).mentors]
         mentors |= dict(zip((s.folder for s in planned if s.name == "augmented"), models, strict=False))
-    found = sorted(shared(plans, "rationales", "augmented"), key=lambda use: use.stage.name != "rationales")
+    found = sorted(shared(plans, *ROLES), key=lambda use: list(ROLES).index(use.stage.name))
     return [_source(recipe, use, mentors.get(use.stage.folder)) for use in found]
 
 
 def _source(recipe: Recipe, use: Shared, mentor: str | None) -> Any:
     found = read_json(use.stage.folder / "yield.json")
     counts: dict[str, int] = found["counts"]
+    seen = recipe.for_arm(use.jobs[0].arm)
+    verifier = seen.verifier.model if seen.verifier and use.stage.name == "verified" else None
     return {
-        "role": "mentor" if mentor else "teacher",
-        "source": mentor or _teacher_name(recipe.for_arm(use.jobs[0].arm)),
+        "role": ROLES[use.stage.name],
+        "source": mentor or verifier or _teacher_name(seen),
         "arms": use.arms,
         "seeds": sorted({job.seed for job in use.jobs}) if mentor else [],
         "yield": {**counts, "asked": sum(counts.values())},
@@ -34,8 +40,15 @@ def _source(recipe: Recipe, use: Shared, mentor: str | None) -> Any:
         "questions": found["questions"],
         "without_teacher": found.get("without_teacher"),
         "gained": found.get("gained"),
-        "notes": found["notes"],
+        "notes": [*found["notes"], *_verified(found.get("verifier", {}))],
     }
+
+
+def _verified(outcomes: Mapping[str, int]) -> list[str]:
+    """What the verifier made of the teacher's texts, as a sentence."""
+    if not outcomes:
+        return []
+    return ["verification by a model: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())]
 
 
 def _teacher_name(recipe: Recipe) -> str:
