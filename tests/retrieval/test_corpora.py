@@ -81,7 +81,7 @@ def test_a_row_without_an_id_gets_one_from_its_content(tmp_path: Path):
 
 BAD: dict[str, tuple[str, str]] = {
     "broken JSON": ('{"id": "x", ', r"c.jsonl:2: not JSON"),
-    "a list": ("[1]", r"c.jsonl:2: expected an object .* got list"),
+    "a list": ("[1]", r"c.jsonl:2: expected an object .* on each line, got list"),
     "no text": ('{"id": "x", "body": "?"}', r"c.jsonl:2: no field .*'text.* among 'id', 'body'.*--fields text="),
     "a number for text": ('{"id": "x", "text": 5}', r"c.jsonl:2: 'text' is int, expected a text"),
     "an empty text": ('{"id": "x", "text": " "}', r"c.jsonl:2: 'text' is empty"),

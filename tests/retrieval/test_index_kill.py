@@ -37,7 +37,9 @@ def killed_after(command: list[str], seconds: float, folder: Path) -> bool:
     return at_work
 
 
-@pytest.mark.parametrize("options", [["--workers", "1"], ["--workers", "2"], ["--add"]])
+@pytest.mark.parametrize(
+    "options", [["--add"], ["--workers", "2"], pytest.param(["--workers", "1"], marks=pytest.mark.slow)]
+)
 def test_a_kill_at_any_time_leaves_a_whole_index(tmp_path: Path, options: list[str]):
     """A knowledge base that took a night to build is not lost to a full queue, and half of a new one never answers."""
     corpus = tmp_path / "new.jsonl"

@@ -27,7 +27,7 @@ def test_a_retriever_is_opened_by_name(tmp_path: Path):
         open_retriever("bm-25", tmp_path)
 
 
-@pytest.mark.parametrize("workers", [2, 5])
+@pytest.mark.parametrize("workers", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_shards_answer_as_one_index(tmp_path: Path, workers: int):
     """By statistics of their own, shards put a passage before another because of where it happens to stand."""
     one = Bm25.build(PASSAGES, tmp_path / "one", workers=1)

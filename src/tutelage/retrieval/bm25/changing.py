@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from tutelage.errors import CorpusError, IndexFolderError, all_problems
+from tutelage.retrieval.batches import batches, letters
 from tutelage.retrieval.bm25.folder import new_generation, open_shards, publish, shard_name, writing
 from tutelage.retrieval.bm25.shard import Shard, ShardWriter, shard_of
 from tutelage.types import Passage
@@ -37,9 +37,8 @@ class Pair(NamedTuple):
 def put(folder: Path, passages: Iterable[Passage], *, replace: bool) -> Changes:
     """Add passages. One whose id is there with another text is replaced or, without `replace`, raises CorpusError."""
     total = Changes()
-    rest = iter(passages)
     with _successor(folder) as pairs:
-        while batch := list(islice(rest, BATCH)):
+        for batch in batches(passages, letters, BATCH):
             for number, pair in enumerate(pairs):
                 some = [p for p in batch if shard_of(p.id, len(pairs)) == number]
                 total = Changes(*map(sum, zip(total, _put(pair, some, replace=replace), strict=True)))

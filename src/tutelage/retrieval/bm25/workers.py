@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from tutelage.errors import CorpusError, IndexFolderError
+from tutelage.retrieval.batches import LETTERS, letters
 from tutelage.retrieval.bm25.shard import Tally, shard_of
 from tutelage.types import Passage
 
@@ -47,11 +48,13 @@ class Worker:
             stdout=subprocess.PIPE,
         )
         self._batch: list[tuple[str, str, str]] = []
+        self._letters = 0
 
     def add(self, passage: Passage) -> None:
         """Hand over a passage; waits while the worker is behind."""
         self._batch.append((passage.id, passage.title, passage.text))
-        if len(self._batch) == BATCH:
+        self._letters += letters(passage)
+        if len(self._batch) == BATCH or self._letters >= LETTERS:
             self._flush()
 
     def end(self) -> None:
@@ -77,6 +80,7 @@ class Worker:
         if self._batch:
             self._send(json.dumps(self._batch).encode() + b"\n")
             self._batch.clear()
+            self._letters = 0
 
     def _send(self, raw: bytes) -> None:
         assert self._process.stdin is not None

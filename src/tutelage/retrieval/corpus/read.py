@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from tutelage.errors import CorpusError, all_problems
+from tutelage.retrieval.batches import batches, letters
 from tutelage.retrieval.corpus.documents import READERS
 from tutelage.retrieval.corpus.report import Report
 from tutelage.retrieval.corpus.rows import Fields, Located, read_hub, read_json_lines, read_parquet
@@ -81,8 +81,7 @@ def _read(
 def _once(located: Iterable[Located], report: Report, keep_repeated: bool) -> Iterator[Passage]:
     """Each passage once. An id that comes again with another text is a problem."""
     ids, contents, wholes = Seen(), Seen(), Seen()
-    rest = iter(located)
-    while batch := list(islice(rest, BATCH)):
+    for batch in batches(located, lambda item: letters(item.passage), BATCH):
         passages = [item.passage for item in batch]
         content = [f"{p.title}\0{p.text}" for p in passages]
         same_id = ids.add(digests(p.id for p in passages))

@@ -86,7 +86,7 @@ def _object(where: str, text: str, report: Report) -> Mapping[str, Any] | None:
         report.problem(f"{where}: not JSON ({error}). Mend the line.")
         return None
     if not isinstance(values, dict):
-        report.problem(f"{where}: expected an object {{...}}, got {type(values).__name__}. Mend the line.")
+        report.problem(f"{where}: expected an object {{...}} on each line, got {type(values).__name__}. Mend the line.")
         return None
     return cast("dict[str, Any]", values)
 
