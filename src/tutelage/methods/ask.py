@@ -1,29 +1,43 @@
-"""Ask a trained student one question, in the words it was taught with."""
+"""Ask a trained student one question, in the words it was taught with and with the passages it would be tested with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tutelage.errors import ModelError
 from tutelage.formats import get_format
 from tutelage.plugins import resolve
 from tutelage.runs import read_json
 from tutelage.tasks.answers import ANSWER_TYPES
-from tutelage.tasks.grading import Judgement, judge
-from tutelage.types import Question, question_id
+from tutelage.tasks.grading import judge
+from tutelage.types import Passage, Question, question_id
 
 CARD = "tutelage.json"
 
 
-def ask(student: Path, text: str, choices: Sequence[str] = (), *, explain: bool = False) -> Judgement:
+class Reply(NamedTuple):
+    """What a student wrote, and what it was shown."""
+
+    rationale: str
+    answer: str | None
+    """In canonical form; None when none could be read."""
+    passages: tuple[Passage, ...]
+    """Those that stood before the question, best first; the last may be shortened to fit."""
+
+
+def ask(student: Path, text: str, choices: Sequence[str] = (), *, explain: bool = False) -> Reply:
     """What the student writes for one question, split into rationale and answer; greedy.
 
     A student that answers without writing (Distilling step-by-step) can be asked to `explain` instead. Raises
     ModelError where the folder holds no student of tutelage, or one that learnt no such task.
     """
     from tutelage import models
+    from tutelage.evaluation.predict import predict
+    from tutelage.fitting import fit
     from tutelage.generation.local import LocalGenerator
+    from tutelage.methods.looking_up import LookUp
 
     if not (student / CARD).is_file():
         raise ModelError(
@@ -35,10 +49,18 @@ def ask(student: Path, text: str, choices: Sequence[str] = (), *, explain: bool 
         raise ModelError(f"{student} learnt no explaining apart from answering. Ask it without --explain.")
     fmt, answers = get_format(card["format"]).prefixed(prefix), resolve(card["answers"], ANSWER_TYPES, "answer type")
     question = Question(question_id(card["task"], text, tuple(choices)), card["task"], "test", text, tuple(choices), "")
-    generator = LocalGenerator(
-        models.load(str(student.resolve())),
-        max_new_tokens=card["max_target_tokens"],
-        max_prompt_tokens=card["max_prompt_tokens"],
+    found = LookUp(student, card["knowledge"]).passages(question) if "knowledge" in card else []
+    model = models.load(str(student.resolve()))
+    limits = {"max_prompt_tokens": card["max_prompt_tokens"], "max_target_tokens": card["max_target_tokens"]}
+    room = models.prompt_room(model, **limits) or card["max_prompt_tokens"]
+    shown = fit(fmt, question, found, length=lambda prompt: len(model.prompt_ids(prompt)), limit=room)
+    generator = LocalGenerator(model, max_new_tokens=card["max_target_tokens"], max_prompt_tokens=room)
+    [prediction] = predict(
+        generator,
+        [question],
+        fmt,
+        lambda asked, said: judge(asked, answers, fmt, said),
+        source="student",
+        passages={question.id: shown.passages},
     )
-    [[written]] = generator.write([fmt.prompt(question)])
-    return judge(question, answers, fmt, written.text)
+    return Reply(prediction.rationales[0].text, prediction.answer, shown.passages)

@@ -8,6 +8,7 @@ Each verb gives back a stage, as the verbs of `Study` do. A stage of found passa
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
@@ -144,8 +145,7 @@ class Knowledge:
 
     def query(self, question: Question) -> str:
         """The words a question searches with."""
-        choices = question.choices if self.settings.query == "question-and-choices" else ()
-        return " ".join([question.text, *choices])
+        return query_of(question, self.settings.query)
 
     def _search(
         self, folder: Path, queries: Mapping[str, str], depth: int, *, more: Iterable[dict[str, Any]] = ()
@@ -173,7 +173,7 @@ class Knowledge:
             from tutelage.retrieval.late_interaction import fingerprint
 
             folder = checkpoints.locate(settings.path)
-            return Indexed(Path(settings.path), fingerprint(folder) if folder else f"hub:{settings.path}")
+            return Indexed(folder or Path(settings.path), fingerprint(folder) if folder else f"hub:{settings.path}")
         assert settings.base is not None  # one of the two
         taught, base = self.study.taught(), settings.base
         inputs: dict[str, Json] = {
@@ -275,26 +275,27 @@ class Knowledge:
         return {of: [texts[id] for id in row] for of, row in best.items()}
 
     def card(self, folder: Path, *, reranked: bool) -> dict[str, Json]:
-        """What a server must know to look up passages for this student; paths are relative to `folder`."""
-        import os
-
-        settings, index = self.settings, self.index()
+        """What a server must know to look up passages for a student in `folder`: see `looking_up`."""
+        settings, run = self.settings, self.study.workspace.folder
         card: dict[str, Json] = {
-            "index": os.path.relpath(index.folder, folder),
-            "retriever": settings.retriever,
-            "k1": settings.k1,
-            "b": settings.b,
-            "query": settings.query,
-            "passages": settings.passages,
+            "index": _path_from(folder, self.index().folder, run),
+            **settings.model_dump(mode="json", include={"retriever", "k1", "b", "query", "passages"}),
         }
         if reranked:
+            reranker = self._reranker
             where = self.reranker().folder
             card |= {
-                "reranker": os.path.relpath(where, folder) if where.exists() else str(where),
-                "kind": self._reranker.kind,
+                "reranker": _path_from(folder, where, run) if where.exists() else reranker.path,
+                "kind": reranker.kind,
                 "candidates": settings.candidates,
             }
         return card
+
+
+def query_of(question: Question, kind: str) -> str:
+    """The words a question searches with, by the setting `knowledge.query`."""
+    choices = question.choices if kind == "question-and-choices" else ()
+    return " ".join([question.text, *choices])
 
 
 def open_index(settings: KnowledgeSection, folder: Path) -> Retriever:
@@ -324,6 +325,12 @@ def _rank(id: str) -> str:
 def silver_counts(stage: Stage) -> Any:
     """For how many questions of a silver stage something searched that knows the answer, and for how many nothing."""
     return read_json(stage.folder / "silver.json")
+
+
+def _path_from(folder: Path, where: Path, run: Path) -> str:
+    """How a card in `folder` names a place: relative inside of a run, which is moved as a whole, else absolute."""
+    here, there = folder.resolve(), where.expanduser().resolve()
+    return os.path.relpath(there, here) if there.is_relative_to(run.resolve()) else str(there)
 
 
 def _rows(hits: Sequence[Hit]) -> list[Json]:

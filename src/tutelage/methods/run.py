@@ -30,7 +30,7 @@ def run(
         todo = [job for job in jobs if not all(stage.cached for stage in plan(recipe, task, folder, job).values())]
         work(recipe, folder, todo, watch)
         outcomes = [(job, outcome(recipe, task, folder, job)) for job in jobs]
-        shelve(folder, outcomes)
+        shelve(recipe, task, folder, outcomes)
         write_json(
             folder / "results.json",
             results(recipe, recipe_text, task, folder, outcomes, name=name, command=command, started=started),

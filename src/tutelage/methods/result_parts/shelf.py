@@ -1,4 +1,10 @@
-"""A shelf of students in the run folder, under names a person can type."""
+"""A shelf of students in the run folder, under names a person can type.
+
+    students/reasoning-distillation-seed1      a link to the Hugging Face folder of its stage
+    students/kard-seed1/                       a folder of links to its files, with a card that says where passages are
+
+One student may serve several arms that look passages up differently, so what an arm looks up stands on its own card.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +14,58 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tutelage.methods import Outcome
-from tutelage.methods.jobs import Job
+from tutelage.methods import Outcome, Study
+from tutelage.methods.ask import CARD
+from tutelage.methods.jobs import Job, plan
+from tutelage.recipe import Recipe
+from tutelage.runs import Json, Workspace, read_json, write_json
+from tutelage.tasks.task import Task
 
 
-def shelve(folder: Path, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
-    """Give every student a name a person can type: students/<arm>-seed<k>, a link to its Hugging Face folder."""
+def shelve(recipe: Recipe, task: Task, folder: Path, outcomes: Sequence[tuple[Job, Outcome]]) -> None:
+    """Give every student a name a person can type: students/<arm>-seed<k>, with what it has to look up."""
     shelf = folder / "students"
     shutil.rmtree(shelf, ignore_errors=True)
     shelf.mkdir(parents=True)
-    taken: set[str] = set()
-    for job, found in outcomes:
+    for (job, found), name in zip(outcomes, _names([job for job, _ in outcomes]), strict=True):
+        model, place = found.student.folder / "model", shelf / name
+        if knowledge := _looked_up(recipe, task, folder, job, found, place):
+            _copy_by_links(model, place)
+            write_json(place / CARD, {**read_json(model / CARD), "knowledge": knowledge})
+        else:
+            place.symlink_to(os.path.relpath(model, shelf))
+
+
+def _names(jobs: Sequence[Job]) -> list[str]:
+    """A name for each job that is a file name and nobody else's."""
+    names: list[str] = []
+    for job in jobs:
         name = re.sub(r"[^\w.=+-]+", "-", job.arm.name) + f"-seed{job.seed}"
-        while name in taken:
+        while name in names:
             name += "-2"
-        taken.add(name)
-        (shelf / name).symlink_to(os.path.relpath(found.student.folder / "model", shelf))
+        names.append(name)
+    return names
+
+
+def _looked_up(
+    recipe: Recipe, task: Task, folder: Path, job: Job, found: Outcome, place: Path
+) -> dict[str, Json] | None:
+    """Where this student's passages come from; None where it was scored without any.
+
+    What an oracle found is out of reach when a student is asked; whoever is served takes what needs no rationale.
+    """
+    gate = found.student.folder / "gate.json"
+    print_ = read_json(found.score.folder / "stage.json")["inputs"].get("beside")
+    if print_ is None or (gate.exists() and not read_json(gate)["open"]):
+        return None
+    by = next((stage.name for stage in plan(recipe, task, folder, job).values() if stage.fingerprint == print_), "")
+    knowledge = Study(recipe.for_arm(job.arm), task, Workspace(folder, planning=True)).knowledge
+    return knowledge.card(place, reranked=by != "asked" and knowledge.settings.reranker is not None)
+
+
+def _copy_by_links(model: Path, place: Path) -> None:
+    """A folder with a link to each file of a model but its card."""
+    place.mkdir()
+    for path in model.iterdir():
+        if path.name != CARD:
+            (place / path.name).symlink_to(os.path.relpath(path, place))
