@@ -57,16 +57,7 @@ class Row(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Teach, ask, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--facts", type=int, nargs="+", default=[30, 120, 480, 1150])
-    parser.add_argument("--steps", type=int, nargs="+", default=[400], help="of every student; several make more rows")
-    parser.add_argument("--reranker-steps", type=int, default=240)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--model", default="pocket/nano")
-    parser.add_argument("--learning-rate", type=float, default=4e-3)
-    parser.add_argument("--work", type=Path, help="folder that keeps what is done, to go on with")
-    parser.add_argument("--plot", type=Path, help="write the table's plot there, as SVG")
-    chosen = parser.parse_args(arguments)
+    chosen = parse_arguments(arguments)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     began = time.monotonic()
@@ -79,6 +70,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(table(rows, chosen, time.monotonic() - began))
     if chosen.plot:
         chosen.plot.write_text(plot([row for row in rows if row.steps == chosen.steps[-1]]), encoding="utf-8")
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What is wanted on the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--facts", type=int, nargs="+", default=[30, 120, 480, 1150])
+    parser.add_argument("--steps", type=int, nargs="+", default=[400], help="of every student; several make more rows")
+    parser.add_argument("--reranker-steps", type=int, default=240)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--model", default="pocket/nano")
+    parser.add_argument("--learning-rate", type=float, default=4e-3)
+    parser.add_argument("--work", type=Path, help="folder that keeps what is done, to go on with")
+    parser.add_argument("--plot", type=Path, help="write the table's plot there, as SVG")
+    return parser.parse_args(arguments)
 
 
 def measure(facts: int, steps: int, work: Path, chosen: argparse.Namespace) -> list[Row]:
