@@ -10,6 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tutelage.errors import ModelError
+from tutelage.generation.local import LocalGenerator
 from tutelage.models import LanguageModel, load
 from tutelage.training.batching import Batches, Collator, Row, tokenize
 from tutelage.types import Example
@@ -138,6 +140,23 @@ def test_long_targets_are_left_out_and_counted(lm: LanguageModel):
 def test_causal_prompt_and_target_share_the_window(tiny_gpt_folder: Path):
     """A row longer than the positions of GPT-2 crashes in the embedding."""
     lm = load(tiny_gpt_folder)
-    rows, cut = tokenize(lm, [Example("a", "p" * 200, "5" * 50)], max_prompt_tokens=512, max_target_tokens=512)
-    assert len(rows[0].prompt) + len(rows[0].target) == lm.positions
+    rows, cut = tokenize(lm, [Example("a", "p" * 200, "5" * 20)], max_prompt_tokens=512, max_target_tokens=100)
+    assert len(rows[0].prompt) == 128 - 100
     assert cut == (1, 0)
+
+
+def test_a_prompt_is_cut_in_training_as_when_it_is_asked(lm: LanguageModel):
+    """Taught with more of the prompt than it will ever be shown, a student is served what it never saw."""
+    prompts = ["Tova has 12 beads. " * 12 + "How many?", "How many?"]
+    examples = [Example(prompt[-12:] + str(i), prompt, "5 " * i) for prompt in prompts for i in (1, 9)]
+    for limit in (20, 50, 400):
+        rows, cut = tokenize(lm, examples, max_prompt_tokens=limit, max_target_tokens=64)
+        generator = LocalGenerator(lm, max_new_tokens=64, max_prompt_tokens=limit)
+        assert [row.prompt for row in rows] == [generator._prompt(example.prompt) for example in examples]
+        assert cut.prompts == generator.cut_prompts
+
+
+def test_a_window_without_room_for_a_prompt_is_told_before_training(tiny_gpt_folder: Path):
+    """Found at the first scoring it would cost the training."""
+    with pytest.raises(ModelError, match="room for 128 tokens, prompt and text together; texts of 128 leave none"):
+        tokenize(load(tiny_gpt_folder), [Example("a", "x", "5")], max_prompt_tokens=16, max_target_tokens=128)

@@ -34,6 +34,7 @@ def start(request: pytest.FixtureRequest, tiny_t5_folder: Path, tiny_gpt_folder:
 
 def settings(**changes: Any) -> Settings:
     chosen: dict[str, Any] = {"seed": 3, "epochs": 3, "learning_rate": 3e-3, "batch_size": 4, "select": "dev_loss"}
+    chosen["max_target_tokens"] = 64
     return Settings(**{**chosen, **changes})
 
 

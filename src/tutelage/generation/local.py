@@ -6,13 +6,11 @@ come back in the order asked. How one batch is written is in `decoding`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from tutelage.errors import ModelError
 from tutelage.generation.decoding import Sampling, decode
 from tutelage.generation.generator import Written
-from tutelage.models import LanguageModel, cut_prompt, evaluating, quiet
+from tutelage.models import LanguageModel, cut_prompt, evaluating, prompt_room, quiet
 
 SPARE = 8
 """A batch begins with room for this part of the tokens that its texts may have; see `decoding` for what comes then."""
@@ -31,7 +29,7 @@ class LocalGenerator:
     ) -> None:
         self.lm = lm
         self.max_new_tokens = max_new_tokens
-        self.max_prompt_tokens = _prompt_limit(lm, max_new_tokens, max_prompt_tokens)
+        self.room = prompt_room(lm, max_prompt_tokens=max_prompt_tokens, max_target_tokens=max_new_tokens)
         self.batch_tokens = batch_tokens
         self.cut_prompts = 0
         """How many prompts were longer than the limit and were cut at the front, over all calls."""
@@ -72,8 +70,9 @@ class LocalGenerator:
 
     def _prompt(self, prompt: str) -> list[int]:
         ids = self.lm.prompt_ids(prompt)
-        self.cut_prompts += len(ids) > self.max_prompt_tokens
-        return cut_prompt(self.lm, ids, int(min(self.max_prompt_tokens, len(ids))))
+        limit = len(ids) if self.room is None else self.room
+        self.cut_prompts += len(ids) > limit
+        return cut_prompt(self.lm, ids, limit)
 
     def _batches(self, lengths: list[int], samples: int) -> Iterator[list[int]]:
         """Indices, longest prompts first, so that the largest batch shows at once whether memory suffices."""
@@ -92,10 +91,3 @@ class LocalGenerator:
         rows = decode(self.lm, ids, samples, sampling, **limits)
         texts = [Written(self.lm.text(row), len(row), row[-1] == self.lm.eos_id) for row in rows]
         return [texts[i : i + samples] for i in range(0, len(texts), samples)]
-
-
-def _prompt_limit(lm: LanguageModel, new_tokens: int, limit: int | None) -> float:
-    fits = lm.positions - (new_tokens if lm.kind == "causal" else 0) if lm.positions else math.inf
-    if fits < 1 or (lm.positions and new_tokens > lm.positions):
-        raise ModelError(f"model {lm.name!r} has room for {lm.positions} tokens; writing {new_tokens} leaves none.")
-    return min(limit or math.inf, fits)

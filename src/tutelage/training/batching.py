@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from tutelage.models import LanguageModel, cut_prompt
+from tutelage.models import LanguageModel, cut_prompt, prompt_room
 from tutelage.training.losses import IGNORED
 from tutelage.types import Example
 
@@ -51,29 +51,21 @@ def tokenize(
 ) -> tuple[list[Row], Cuts]:
     """Rows of token ids, and how many texts did not fit.
 
-    A causal model has one window for both, so a long target leaves less room for its prompt; one that leaves none
-    counts as too long.
+    Prompts are cut where they will be cut when the student is asked. Raises ModelError where the model has no room for
+    texts of `max_target_tokens`; see `prompt_room`.
     """
+    room = prompt_room(lm, max_prompt_tokens=max_prompt_tokens, max_target_tokens=max_target_tokens)
     rows: list[Row] = []
     cut_prompts = 0
     for example in examples:
         target = lm.target_ids(example.target)
-        room = _room(lm, len(target), max_prompt_tokens)
-        if len(target) > max_target_tokens or room < 1:
+        if len(target) > max_target_tokens:
             continue
         prompt = lm.prompt_ids(example.prompt)
-        cut_prompts += len(prompt) > room
-        rows.append(Row(example.id, cut_prompt(lm, prompt, room), target, example.weight))
+        limit = len(prompt) if room is None else room
+        cut_prompts += len(prompt) > limit
+        rows.append(Row(example.id, cut_prompt(lm, prompt, limit), target, example.weight))
     return rows, Cuts(cut_prompts, len(examples) - len(rows))
-
-
-def _room(lm: LanguageModel, target: int, limit: int) -> int:
-    """Tokens left for the prompt."""
-    if lm.positions is None:
-        return limit
-    if lm.kind == "causal":
-        return min(limit, lm.positions - target)
-    return min(limit, lm.positions) if target <= lm.positions else 0
 
 
 class Batches(Sampler[list[int]]):

@@ -32,7 +32,7 @@ from tutelage.training.divergences import Student, student_of
 Judge: TypeAlias = Callable[[Student, slice], Tensor]
 """f(what the student says at some positions, which of all these are) -> terms (M) of the loss, summed over them."""
 
-LOGITS_AT_ONCE = {"cpu": 1 << 25, "cuda": 1 << 27}
+LOGITS_AT_ONCE = {"cpu": 1 << 25, "gpu": 1 << 27}
 """Numbers in the one large buffer: 128 MB on a CPU, 512 MB on a GPU. Positions beyond it come in a second round."""
 
 
@@ -52,18 +52,18 @@ def learn_through(layer: torch.nn.Linear, hidden_NH: Tensor, asked: Asked, judge
 def is_plain(lm: LanguageModel) -> bool:
     """Whether the network's logits are nothing but a matrix times its last hidden states.
 
-    Some networks add to them, or scale or bend them (Gemma 2, Cohere). What they make of one token tells.
+    Some networks add to them, or scale or bend them (Gemma 2, Cohere). What they make of a few tokens tells.
     """
     layer = lm.model.get_output_embeddings()
     if type(layer) is not torch.nn.Linear or layer.bias is not None:
         return False
     given: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _, __, logits: given.append(logits.clone()))
-    token_11 = torch.tensor([[lm.eos_id]], device=lm.device)
-    decoder = {"decoder_input_ids": token_11} if lm.kind == "encoder-decoder" else {}
+    tokens_1T = torch.linspace(0, len(layer.weight) - 1, 5, device=lm.device).long()[None]
+    decoder = {"decoder_input_ids": tokens_1T} if lm.kind == "encoder-decoder" else {}
     try:
         with evaluating(lm):
-            logits = lm.model(input_ids=token_11, use_cache=False, **decoder).logits
+            logits = lm.model(input_ids=tokens_1T, use_cache=False, **decoder).logits
     finally:
         hook.remove()
     return len(given) == 1 and torch.equal(logits, given[0])
@@ -83,6 +83,8 @@ class _Through(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, to_sum: Tensor | None, to_terms_M: Tensor | None) -> tuple[Tensor | None, ...]:
         """Whoever asks for the sum's gradient a second time has it worked out again: the first was changed in place."""
+        if to_sum is None and to_terms_M is None:
+            return None, None, None
         found, ctx.found = (ctx.found, None) if to_terms_M is None else (None, ctx.found)
         if found is None:
             shares_M = (0.0 if to_sum is None else to_sum) + (0.0 if to_terms_M is None else to_terms_M)
@@ -146,6 +148,6 @@ class _Work:
 def _parts(hidden_NH: Tensor, width: int) -> Iterator[slice]:
     """Positions that are worked on together: all, or even parts of them."""
     count = len(hidden_NH)
-    most = max(1, LOGITS_AT_ONCE.get(hidden_NH.device.type, LOGITS_AT_ONCE["cuda"]) // width)
+    most = max(1, LOGITS_AT_ONCE["cpu" if hidden_NH.device.type == "cpu" else "gpu"] // width)
     size = math.ceil(count / math.ceil(count / most))
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
