@@ -82,17 +82,18 @@ class Shard:
         return found.count
 
     def candidates(self, counts: Mapping[str, int], idfs: Mapping[str, float], k: int, depth: int) -> Records:
-        """Records of the passages that tantivy likes best: `depth` of them, more where it takes that to hold `k` whole
-        groups of equal score, so that no choice hangs on the order in which passages were written.
+        """Records of the passages that tantivy likes best: `depth` of them, but whole groups of equal score, so that no
+        choice hangs on the order in which passages were written. Where one group is most of them, more are fetched.
         """
         query = self._query(counts, idfs)
+        enough = max(k, depth // 2)
         while True:
             hits = self._searcher.search(query, limit=depth, count=False).hits
             if len(hits) < depth or depth >= DEEPEST:
                 break
             cut = hits[-1][0] * (1 + 1e-6)
             hits = [hit for hit in hits if hit[0] > cut]
-            if len(hits) >= k:
+            if len(hits) >= enough:
                 break
             depth = min(4 * depth, DEEPEST)
         return self._read([address for _, address in hits])
