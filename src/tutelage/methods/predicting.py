@@ -77,8 +77,7 @@ def predictions(
     if beside is None:
         return written
     hits = read_hits(beside)
-    shown = study.knowledge.settings.passages
-    return [replace(p, hits=tuple(hits.get(p.question_id, ())[:shown])) for p in written]
+    return [replace(p, hits=tuple(hits.get(p.question_id, ())[: len(p.rationales[0].passage_ids)])) for p in written]
 
 
 class Asking:
