@@ -171,6 +171,21 @@ def test_an_oracle_is_no_method_and_says_why(finished: Finished):
     )
 
 
+def test_an_oracle_that_was_told_nothing_says_so(finished: Finished):
+    """A teacher's file often ends with the training split; an upper bound made of BM25 alone bounds nothing."""
+    (silver,) = [
+        s for s in finished.stage("kard-oracle", "silver") if s.fingerprint in _beside(finished, "kard-oracle")
+    ]
+    assert read_json(silver.folder / "silver.json") == {"found": 0, "by_question": 8}
+    assert [w for w in results_of(finished.out)["warnings"] if w.startswith("KARD (oracle): for 8 of 8 test questions")]
+    shown = [[row["hits"][0]["passage_id"] for row in predictions_of(finished.out, a)] for a in ("kard-oracle", "kard")]
+    assert shown[0] == shown[1], "what the reranker finds, where nothing was written"
+
+
+def _beside(finished: Finished, arm: str) -> set[str]:
+    return {read_json(s.folder / "stage.json")["inputs"]["beside"] for s in finished.stage(arm, "score")}
+
+
 def test_votes_each_have_their_rationale_beside_the_passages(finished: Finished, tmp_path: Path):
     """The published code kept no record of what stood beside a question (K25)."""
     shutil.copytree(finished.out, tmp_path / "run", symlinks=True)

@@ -22,8 +22,22 @@ def warnings(recipe: Recipe, outcomes: Sequence[tuple[Job, Outcome]]) -> Iterato
             yield f"{title}: {cut['targets']} examples were left out, longer than student.max_target_tokens."
         if leak := method_of(arm).leaks:
             yield f"{title}: {leak}; it is an upper bound, not a method."
+        if (silver := _silver(found)) and silver["by_question"]:
+            n = silver["found"] + silver["by_question"]
+            yield (
+                f"{title}: for {silver['by_question']} of {n} test questions nobody wrote what knows the answer; their "
+                "passages are those that are found without it."
+            )
         if any(learner.select == "test_accuracy" for learner in _learners(recipe.for_arm(arm), arm)):
             yield f"{title}: its epoch was chosen on the test split, so its accuracy is too high by an unknown amount."
+
+
+def _silver(found: Outcome) -> dict[str, int] | None:
+    """For how many test questions an oracle had words that know the answer; None where no oracle was asked."""
+    manifest = found.score.folder / "stage.json"
+    beside = read_json(manifest)["inputs"].get("beside") if manifest.exists() else None
+    counts = found.score.folder.with_name(f"silver-{beside[:12]}") / "silver.json" if beside else None
+    return read_json(counts) if counts and counts.exists() else None
 
 
 def _learners(seen: Recipe, arm: Arm) -> Sequence[LearnerSection]:
