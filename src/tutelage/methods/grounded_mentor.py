@@ -14,7 +14,7 @@ def grounded_mentor(study: Study, seed: int) -> Outcome:
     are those of KARD's reranker or, where the recipe has none, of BM25.
     """
     examples, soft = lessons(study, study.mentor, seed)
-    student = study.train(examples, seed, soft=soft, beside=study.knowledge.silver("dev"))
+    student = study.train(examples, seed, soft=soft, beside=study.knowledge.chosen_by(study.recipe.student))
     return study.score(student, seed, beside=study.knowledge.served("test"))
 
 
@@ -27,7 +27,7 @@ def grounded_mentor_alone(study: Study, seed: int) -> Outcome:
 def trained_mentor(study: Study, settings: MentorSection, seed: int) -> Stage:
     """A mentor taught with passages by the teacher or, in a chain, by a grounded mentor of its own."""
     examples, soft = lessons(study, settings.mentor, seed, settings)
-    return study.train(examples, seed, settings, soft=soft, beside=study.knowledge.silver("dev"))
+    return study.train(examples, seed, settings, soft=soft, beside=study.knowledge.chosen_by(settings))
 
 
 def lessons(

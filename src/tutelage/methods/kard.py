@@ -37,7 +37,7 @@ def grounded_student(study: Study, seed: int) -> Stage:
     """
     taught = study.taught()
     examples = study.lessons.rationales(taught, beside=study.knowledge.beside(taught))
-    return study.train(examples, seed, beside=study.knowledge.silver("dev"))
+    return study.train(examples, seed, beside=study.knowledge.chosen_by(study.recipe.student))
 
 
 def _score(study: Study, student: Stage, seed: int, found: Callable[[Split], Stage]) -> Outcome:

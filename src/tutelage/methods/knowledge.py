@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tutelage import checkpoints
 from tutelage.errors import RecipeError
 from tutelage.methods.corpora import open_corpus, together
-from tutelage.methods.silver import silver_queries
+from tutelage.methods.silver import reasons, silver_queries
 from tutelage.plugins import resolve
 from tutelage.rationales.diverse import example_id
-from tutelage.recipe import KnowledgeSection, RerankerSection
+from tutelage.recipe import KnowledgeSection, LearnerSection, RerankerSection
 from tutelage.runs import Json, Stage, read_json, read_jsonl, write_json, write_jsonl
 from tutelage.types import SPLITS, Hit, Passage, Question, Rationale, Split, rationale_from_json
 
@@ -104,9 +104,9 @@ class Knowledge:
         def make(folder: Path) -> None:
             rationales = _kept(stages)
             if self.settings.per == "rationale":
-                self._search(folder, {example_id(r): r.text for r in rationales}, depth)
+                self._search(folder, {example_id(r): self._reasons(r.question_id, r.text) for r in rationales}, depth)
             else:
-                self._search(folder, _first_of_each(rationales), depth)
+                self._search(folder, self._first_of_each(rationales), depth)
 
         return self.study.workspace.stage("beside", inputs, make)
 
@@ -132,9 +132,10 @@ class Knowledge:
             questions = study.of(split)
             if split == "test":
                 assert study.recipe.teacher is not None  # `taught` has looked
-                queries = silver_queries(study.recipe.teacher, study.recipe.task, questions)
+                written = silver_queries(study.recipe.teacher, study.recipe.task, questions)
+                queries = {id: self._reasons(id, text) for id, text in written.items()}
             else:
-                first = _first_of_each(_kept([taught]))
+                first = self._first_of_each(_kept([taught]))
                 queries = {q.id: first[q.id] for q in questions if q.id in first}
             without = {q.id for q in questions} - queries.keys()
             rows = [row for row in read_jsonl(alone.folder / "hits.jsonl") if row["of"] in without]
@@ -143,9 +144,27 @@ class Knowledge:
 
         return study.workspace.stage("silver", inputs, make)
 
+    def chosen_by(self, learner: LearnerSection) -> Stage:
+        """What stands beside the questions that a learner's epoch is chosen by: dev's, or against all advice test's."""
+        return self.served("test") if learner.select == "test_accuracy" else self.silver("dev")
+
     def query(self, question: Question) -> str:
         """The words a question searches with."""
         return query_of(question, self.settings.query)
+
+    def _first_of_each(self, rationales: Iterable[Rationale]) -> dict[str, str]:
+        """What the first kept rationale of each question searches with."""
+        first: dict[str, str] = {}
+        for rationale in rationales:
+            first.setdefault(rationale.question_id, self._reasons(rationale.question_id, rationale.text))
+        return first
+
+    def _reasons(self, question_id: str, text: str) -> str:
+        return reasons(text, self._questions[question_id], self.study.task.answer_type)
+
+    @cached_property
+    def _questions(self) -> dict[str, Question]:
+        return {question.id: question for split in SPLITS for question in self.study.of(split)}
 
     def _search(
         self, folder: Path, queries: Mapping[str, str], depth: int, *, more: Iterable[dict[str, Any]] = ()
@@ -225,8 +244,10 @@ class Knowledge:
     def _paired(self, rationales: Iterable[Rationale]) -> list[Pair]:
         from tutelage.training.reranking import Pair
 
-        questions = {q.id: q for split in SPLITS for q in self.study.of(split)}
-        return [Pair(example_id(r), self.query(questions[r.question_id]), r.text) for r in rationales]
+        return [
+            Pair(example_id(r), self.query(self._questions[r.question_id]), self._reasons(r.question_id, r.text))
+            for r in rationales
+        ]
 
     def served(self, split: Split) -> Stage:
         """What is found without a rationale: by the reranker or, where the recipe has none, by the question alone."""
@@ -339,14 +360,6 @@ def _rows(hits: Sequence[Hit]) -> list[Json]:
 
 def _kept(stages: Iterable[Stage]) -> list[Rationale]:
     return [rationale_from_json(row) for stage in stages for row in read_jsonl(stage.folder / "kept.jsonl")]
-
-
-def _first_of_each(rationales: Iterable[Rationale]) -> dict[str, str]:
-    """The first kept rationale of each question."""
-    first: dict[str, str] = {}
-    for rationale in rationales:
-        first.setdefault(rationale.question_id, rationale.text)
-    return first
 
 
 def _texts(index: Any, rankings: Iterable[Ranking]) -> dict[str, Passage]:

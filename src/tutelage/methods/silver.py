@@ -1,4 +1,4 @@
-"""What an oracle searches with: words that know the answer of the very question they search for.
+"""What rationales search with: their reasons without the answer, and for an oracle those of the test questions too.
 
 KARD calls the passages found so "silver" and uses them as an upper bound (Tables 1 and 2, last row but one). On its
 test split they leak: its teacher was shown the gold answer.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tutelage.formats import FORMATS
 from tutelage.methods.sources import annotate
 from tutelage.recipe import TaskSection, TeacherSection
+from tutelage.tasks.answers import AnswerType
 from tutelage.tasks.evidence import evidence_of
 from tutelage.types import Question, Rationale
 
@@ -26,3 +28,20 @@ def silver_queries(teacher: TeacherSection, task: TaskSection, questions: Sequen
     facts = evidence_of(task.name, task.data, questions) if task.train is None else {}
     queries = {id: " ".join(texts) for id, texts in facts.items()}
     return queries | {id: rationale.text for id, rationale in written.items()}
+
+
+MARKERS = (*(fmt.marker for fmt in FORMATS.values()), "####")
+"""What files of rationales announce an answer with: ours, and GSM8K's."""
+
+
+def reasons(text: str, question: Question, answers: AnswerType) -> str:
+    """A rationale up to a last line such as "Answer: B"; the published code searches with that too.
+
+    Only what gives the gold answer behind a marker is taken off: a marker may stand in the middle of an argument.
+    """
+    for marker in MARKERS:
+        before, found, behind = text.rpartition(marker)
+        said = answers.canonical(behind.strip(), question.choices) if found and before.strip() else None
+        if said is not None and answers.same(said, question.answer):
+            return before.strip()
+    return text
