@@ -1,76 +1,192 @@
-"""How well passages were found, from the stages that found them."""
+"""How well passages were found: shares against a plain loop, and which passages count as right."""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scipy.stats import binomtest
+from small_world import jsonl, recipe, study_of, write_world
 
-from tutelage.methods import finding
-from tutelage.methods.finding import Found, figures, searches, silver_passages
+from tutelage.methods.finding import (
+    CUTOFFS,
+    Found,
+    figures,
+    first_right,
+    right_passages,
+    searches,
+    silver_passages,
+)
+from tutelage.recipe import parse
 from tutelage.runs import Stage, write_json, write_jsonl
-from tutelage.types import Hit, Question
-
-
-def question(id: str, split: str) -> Question:
-    return Question(id, "toy", split, id, (), "yes", {})  # type: ignore[arg-type]
-
-
-def stage(folder: Path, name: str, hits: dict[str, list[str]], found: int | None = None) -> Stage:
-    """A finished search: ids of passages, best first, by what they were found for."""
-    rows = [{"of": of, "hits": [[id, 9.0 - n] for n, id in enumerate(ids)]} for of, ids in hits.items()]
-    write_jsonl(folder / name / "hits.jsonl", rows)
-    if found is not None:
-        write_json(folder / name / "silver.json", {"found": found, "by_question": len(rows) - found})
-    return Stage(name, name * 8, folder / name, True)
+from tutelage.types import Hit, Question, Split
 
 
 def hits(*ids: str) -> list[Hit]:
-    return [Hit(id, 1.0, rank) for rank, id in enumerate(ids)]
+    return [Hit(id, 9.0 - rank, rank) for rank, id in enumerate(ids)]
 
 
-def test_hits_are_shares_of_the_questions_that_all_searches_have():
-    """A search judged on its own, easier questions looks better than one judged on all."""
-    right = {"a": frozenset({"p1"}), "b": frozenset({"p2", "p3"}), "c": frozenset({"p9"})}
-    by_question = Found("question", "test", {"a": hits("p5", "p1"), "b": hits("p3"), "c": hits("p9")})
-    by_reranker = Found("reranker", "test", {"a": hits("p1"), "b": hits(*"wxyz", "p2")})
-    first, second = figures([by_question, by_reranker], right)
-    assert (first["n"], second["n"]) == (2, 2)
-    assert [first["hits"][k]["value"] for k in ("1", "3", "5", "10")] == [0.5, 1, 1, 1]
-    assert [second["hits"][k]["value"] for k in ("1", "3", "5", "10")] == [0.5, 0.5, 1, 1]
-    # Wilson's interval of 1 in 2: (0.5 + z²/4) / (1 + z²/2) -+ z·sqrt(1/8 + z²/16) / (1 + z²/2), z = 1.96
-    assert first["hits"]["1"]["low"] == pytest.approx(0.0945, abs=1e-3)
-    assert first["hits"]["1"]["high"] == pytest.approx(0.9055, abs=1e-3)
+def asked(*ids: str, split: Split = "test") -> list[Question]:
+    return [Question(id, "t", split, f"{id}?", (), "a") for id in ids]
 
 
-def test_each_split_has_the_searches_made_for_it(tmp_path: Path):
-    """Passages of training questions are no figure of a retriever; an oracle speaks for test alone."""
-    questions = {"dev": [question("d", "dev")], "test": [question("t", "test")]}
-    stages = [
-        stage(tmp_path, "asked", {"d": ["p1"], "t": ["p2"], "x": ["p3"]}),
-        stage(tmp_path, "silver", {"d": ["p1"], "t": ["p2"]}, found=2),
-        stage(tmp_path, "beside", {"d#teacher#1": ["p4"], "d#teacher#0": ["p5"], "x#teacher#0": ["p6"]}),
+def stage(folder: Path, name: str, rows: dict[str, list[str]], silver: tuple[int, int] | None = None) -> Stage:
+    """A finished search."""
+    place = folder / f"{name}-{len(list(folder.iterdir()))}"
+    listed = [[[id, 9.0 - rank] for rank, id in enumerate(ids)] for ids in rows.values()]
+    write_jsonl(place / "hits.jsonl", [{"of": of, "hits": row} for of, row in zip(rows, listed, strict=True)])
+    if silver:
+        write_json(place / "silver.json", {"found": silver[0], "by_question": silver[1]})
+    return Stage(name, "f", place, cached=True)
+
+
+# --- the figures
+
+
+def test_the_first_right_passage_counts_from_0_and_may_be_missing():
+    assert first_right(hits("a", "b", "c"), frozenset("bc")) == 1
+    assert first_right(hits("a", "b"), frozenset("z")) is None
+    assert first_right([], frozenset("a")) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shares_are_those_of_a_plain_loop(seed: int):
+    """A table of searches is read to the tenth of a per cent."""
+    chance = random.Random(seed)
+    ids = [f"q{n}" for n in range(60)]
+    right = {id: frozenset(chance.sample("abcdefghijklmnop", 2)) for id in ids}
+    found = {by: {id: hits(*chance.sample("abcdefghijklmnop", 12)) for id in ids} for by in ("question", "reranker")}
+    rows = figures([Found(by, "test", mine) for by, mine in found.items()], right)
+    assert [row["by"] for row in rows] == ["question", "reranker"]
+    for row in rows:
+        for k in CUTOFFS:
+            count = 0
+            for id in ids:
+                for hit in found[row["by"]][id][:k]:
+                    if hit.passage_id in right[id]:
+                        count += 1
+                        break
+            low, high = binomtest(count, 60).proportion_ci(method="wilson")
+            assert row["hits"][str(k)] == pytest.approx({"value": count / 60, "low": low, "high": high}, abs=1e-9)
+
+
+def test_only_questions_that_all_searches_have_are_compared():
+    """The teacher wrote for the easy half: its search would win by what it was not asked."""
+    right = {"q1": frozenset("a"), "q2": frozenset("b"), "q3": frozenset("c")}
+    by_question = Found("question", "dev", {"q1": hits("a"), "q2": hits("x"), "q3": hits("c"), "q4": hits("d")})
+    by_rationale = Found("rationale", "dev", {"q1": hits("a"), "q2": hits("b")})
+    rows = figures([by_question, by_rationale], right)
+    assert [(row["by"], row["n"], row["hits"]["1"]["value"]) for row in rows] == [
+        ("question", 2, 0.5),
+        ("rationale", 2, 1),
     ]
-    found = searches(stages, questions)  # type: ignore[arg-type]
-    assert {(f.by, f.split, *f.hits) for f in found} == {
-        ("question", "dev", "d"),
-        ("question", "test", "t"),
-        ("oracle", "test", "t"),
-        ("rationale", "dev", "d"),
+    (alone,) = figures([by_question], right)
+    assert (alone["n"], alone["hits"]["1"]["value"]) == (3, pytest.approx(2 / 3))
+
+
+def test_splits_are_told_apart_and_one_without_a_judge_is_left_out():
+    right = {"d": frozenset("a")}
+    rows = figures([Found("question", "dev", {"d": hits("a")}), Found("question", "test", {"t": hits("a")})], right)
+    assert [(row["split"], row["n"]) for row in rows] == [("dev", 1)]
+    assert figures([], right) == []
+    assert figures([Found("question", "dev", {"d": hits("a")})], {}) == []
+
+
+# --- which searches speak
+
+
+def test_a_search_with_rationales_speaks_by_the_first_of_each_question(tmp_path: Path):
+    """The fifth rationale of an easy question would count as much as the only one of a hard one."""
+    found = stage(tmp_path, "beside", {"q1#t#0": ["a"], "q1#t#1": ["b"], "q2#t#0": ["c"]})
+    (row,) = searches([found], {"dev": asked("q1", "q2", "q3", split="dev")})
+    assert {id: [hit.passage_id for hit in mine] for id, mine in row.hits.items()} == {"q1": ["a"], "q2": ["c"]}
+    assert (row.by, row.split) == ("rationale", "dev")
+
+
+def test_of_two_searches_of_a_kind_the_first_speaks(tmp_path: Path):
+    first, second = (stage(tmp_path, "beside", {"q1#t#0": [id]}) for id in "ab")
+    (row,) = searches([first, second], {"dev": asked("q1")})
+    assert row.hits["q1"][0].passage_id == "a"
+
+
+def test_an_oracle_speaks_for_test_alone(tmp_path: Path):
+    """On dev it is what rationales found, which has a row of its own."""
+    found = stage(tmp_path, "silver", {"d": ["a"], "t": ["b"]}, silver=(2, 0))
+    rows = searches([found], {"dev": asked("d", split="dev"), "test": asked("t")})
+    assert [(row.by, row.split) for row in rows] == [("oracle", "test")]
+
+
+# --- which passages are right
+
+
+def test_the_best_of_the_first_rationale_is_right_where_data_says_nothing(tmp_path: Path):
+    """KARD's own measure (Figure 4c); of an oracle only what was found by words that know the answer."""
+    beside = stage(tmp_path, "beside", {"q1#t#0": ["a", "b"], "q1#t#1": ["c"], "q2#t#0": []})
+    silver = stage(tmp_path, "silver", {"q1": ["z"], "q3": ["d", "e"], "q4": ["f"]}, silver=(2, 1))
+    assert silver_passages([stage(tmp_path, "asked", {"q9": ["x"]}), beside, silver]) == {
+        "q1": frozenset("a"),
+        "q3": frozenset("d"),
     }
-    rationale = next(f for f in found if f.by == "rationale")
-    assert [hit.passage_id for hit in rationale.hits["d"]] == ["p4"], "the first one kept"
 
 
-def test_without_told_passages_what_rationales_find_is_right(tmp_path: Path):
-    """What a reranker found for a question without a rationale must not make that reranker right."""
-    stages = [
-        stage(tmp_path, "beside", {"d#teacher#0": ["p4", "p5"], "d#teacher#1": ["p6"], "e#teacher#0": []}),
-        stage(tmp_path, "silver", {"t": ["p2"], "u": ["p7"]}, found=1),
+def atlas(corpus: Any, folder: Path) -> Any:
+    raw = {
+        "task": {"name": "pocket/atlas", "limit": 20},
+        "teacher": {"backend": "pocket"},
+        "knowledge": corpus,
+        "student": {"model": "pocket/nano"},
+        "arms": ["kard-bm25"],
+    }
+    return study_of(parse(raw, where="test"), folder)
+
+
+def test_an_atlas_question_is_answered_by_the_passage_it_was_made_from(tmp_path: Path):
+    study = atlas({"corpus": "pocket/atlas"}, tmp_path)
+    questions = study.of("test")
+    right = right_passages(study.knowledge, questions)
+    assert right.keys() == {q.id for q in questions}
+    (passage,) = study.knowledge._open(study.knowledge.index().folder).passages(sorted(right[questions[0].id]))
+    assert questions[0].answer in passage.text
+
+
+def test_in_another_book_the_right_passage_is_not_one_of_that_name(tmp_path: Path):
+    """No search could find it, and every one of them would be said to find nothing."""
+    book = jsonl(tmp_path / "book.jsonl", [{"id": "mine", "title": "", "text": "Mount Baleth is high."}])
+    study = atlas({"corpus": str(book)}, tmp_path / "run")
+    assert right_passages(study.knowledge, study.of("test")) == {}
+
+
+def test_facts_of_openbookqa_are_found_in_its_book_by_their_words(tmp_path: Path):
+    """Case, spaces and full stops differ between its two files."""
+    (tmp_path / "openbook.txt").write_text('"Stars are  far."\n"a bee is an animal"\n"nobody asks this"\n')
+    rows = [
+        {"id": "7-1", "fact1": "stars are far"},
+        {"id": "7-2", "fact1": "A bee is an animal."},
+        {"id": "7-3", "fact1": "a fact that is in no book"},
     ]
-    assert silver_passages(stages) == {"d": frozenset({"p4"}), "t": frozenset({"p2"})}
+    jsonl(tmp_path / "test_complete.jsonl", rows)
+    wanted = recipe(
+        write_world(tmp_path), ["kard-bm25"],
+        task={"name": "obqa", "data": str(tmp_path), "train": None, "test": None, "fields": None, "answers": None},
+        knowledge={"corpus": "openbookqa/facts"},
+    )  # fmt: skip
+    study = study_of_nothing(wanted, tmp_path / "run")
+    questions = [Question(f"q{n}", "obqa", "test", f"{n}?", (), "A", {"source_id": f"7-{n}"}) for n in (1, 2, 3)]
+    assert right_passages(study.knowledge, questions) == {"q1": {"fact-0000"}, "q2": {"fact-0001"}}
 
 
-def test_searches_that_need_no_rationale_are_among_all():
-    """Only these can be judged by what a rationale finds; by itself it is always right."""
-    assert set(finding.ALONE) <= set(finding.BY.values())
+def study_of_nothing(wanted: Any, folder: Path) -> Any:
+    """A study whose task was never loaded: only its settings are looked at."""
+    from tutelage.methods import Study
+    from tutelage.runs import Workspace
+    from tutelage.tasks.answers import LETTER
+    from tutelage.tasks.task import Task
+
+    return Study(wanted, Task("obqa", LETTER, {"train": (), "dev": (), "test": ()}, ()), Workspace(folder))
+
+
+def test_a_users_own_questions_say_nothing_of_passages(tmp_path: Path):
+    study = study_of(recipe(write_world(tmp_path)), tmp_path / "run")
+    assert right_passages(study.knowledge, study.of("test")) == {}

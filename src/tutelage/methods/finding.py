@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tutelage.errors import IndexFolderError
 from tutelage.evaluation.metrics import wilson
 from tutelage.methods.corpora import open_corpus
-from tutelage.methods.knowledge import Knowledge, read_hits, silver_counts
+from tutelage.methods.knowledge import Knowledge, open_index, read_hits, silver_counts
 from tutelage.runs import Stage
 from tutelage.tasks.evidence import evidence_of
 from tutelage.types import Hit, Question, Split
@@ -60,7 +61,7 @@ def _hits(ranks: Sequence[int | None]) -> dict[str, dict[str, float]]:
 
 def right_passages(knowledge: Knowledge, questions: Sequence[Question]) -> dict[str, frozenset[str]]:
     """The passages that answer each question, as far as its data says so."""
-    told = {q.id: frozenset(q.meta["gold_passages"].split()) for q in questions if "gold_passages" in q.meta}
+    told = _told(knowledge, questions)
     task = knowledge.study.recipe.task
     facts = evidence_of(task.name, task.data, questions) if task.train is None and not told else {}
     if not facts:
@@ -73,6 +74,16 @@ def right_passages(knowledge: Knowledge, questions: Sequence[Question]) -> dict[
                 ids.setdefault(key, set()).add(passage.id)
     stated = {id: frozenset(i for text in texts for i in ids.get(_key(text), ())) for id, texts in facts.items()}
     return {id: found for id, found in stated.items() if found}
+
+
+def _told(knowledge: Knowledge, questions: Sequence[Question]) -> dict[str, frozenset[str]]:
+    """What the questions themselves name, if it is there: they may be asked of another book."""
+    told = {q.id: frozenset(q.meta["gold_passages"].split()) for q in questions if "gold_passages" in q.meta}
+    try:
+        open_index(knowledge.settings, knowledge.index().folder).passages(sorted(frozenset().union(*told.values())))
+    except IndexFolderError:
+        return {}
+    return told
 
 
 def silver_passages(stages: Iterable[Stage]) -> dict[str, frozenset[str]]:
