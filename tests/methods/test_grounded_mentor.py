@@ -1,0 +1,188 @@
+"""The grounded mentor: it reads passages, its rationales find their own, and its soft labels are for both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from small_world import FORMAT, corpus_of, planned, predictions_of, recipe, results_of, stages, study_of, write_world
+
+from tutelage.generation.local import LocalGenerator
+from tutelage.methods.knowledge import read_hits
+from tutelage.methods.run import run
+from tutelage.models import LanguageModel, load
+from tutelage.recipe import Recipe
+from tutelage.retrieval.bm25 import Bm25
+from tutelage.runs import Stage, read_json, read_jsonl
+from tutelage.training.batching import tokenize
+from tutelage.training.soft_labels import SoftLabels
+from tutelage.types import Example, Question, question_from_json
+
+ARMS = ["grounded-mentor", "grounded-mentor-alone"]
+CHANGES: dict[str, Any] = {
+    "teacher": {"samples": 1},
+    "mentor": {"model": "pocket/nano", "samples": 4, "temperature": 1.0, "epochs": 16, "evaluate_every": 16},
+    "knowledge": {"reranker": None},
+    "soft_labels": {"weight": 0.5, "top_k": 4, "temperature": 1.0},
+}
+
+
+class Finished(NamedTuple):
+    world: Path
+    out: Path
+    recipe: Recipe
+    sampled: list[str]
+    """Prompts that somebody was asked with for several samples."""
+
+    @property
+    def questions(self) -> dict[str, Question]:
+        (folder,) = stages(self.out, "questions")
+        return {row["id"]: question_from_json(row) for row in read_jsonl(folder / "questions.jsonl")}
+
+    def stage(self, name: str, arm: str = "grounded-mentor") -> list[Stage]:
+        return [s for s in planned(self.recipe, self.out, arm).values() if s.name == name]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    world = write_world(tmp_path_factory.mktemp("grounded"))
+    wanted = recipe(world, ARMS, **CHANGES)
+    sampled: list[str] = []
+    write = LocalGenerator.write
+
+    def noting(self: LocalGenerator, asked: Sequence[str], **settings: Any) -> Any:
+        sampled.extend(asked if settings.get("samples", 1) > 1 else ())
+        return write(self, asked, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalGenerator, "write", noting)
+        run(wanted, "# text", world / "run", name="grounded")
+    return Finished(world, world / "run", wanted, sampled)
+
+
+def test_the_mentor_learns_from_prompts_with_passages(finished: Finished):
+    """A mentor that never saw a passage would write around it."""
+    (mentor,) = finished.stage("mentor")
+    (examples,) = [s for s in finished.stage("examples") if s.fingerprint == _inputs(mentor)["examples"]]
+    passages = {p.text for p in corpus_of(finished.world).values()}
+    for row in read_jsonl(examples.folder / "train.jsonl"):
+        assert any(text in row["prompt"] for text in passages)
+
+
+def test_the_mentor_writes_with_what_the_teachers_rationale_finds_before_it(finished: Finished):
+    """Its sampling prompts are those it learnt from: the same passage, the same words."""
+    (silver,) = [s for s in finished.stage("silver") if _inputs(s)["split"] == "train"]
+    hits, texts, questions = read_hits(silver), corpus_of(finished.world), finished.questions
+    train = [q for q in questions.values() if q.split == "train"]
+    assert sorted(finished.sampled) == sorted(FORMAT.prompt(q, [texts[hits[q.id][0].passage_id]]) for q in train)
+    (written,) = finished.stage("written")
+    for row in read_jsonl(written.folder / "rationales.jsonl"):
+        assert row["passage_ids"] == [hits[row["question_id"]][0].passage_id]
+
+
+def test_each_rationale_of_the_mentor_finds_its_own_passage(finished: Finished):
+    """It may say another thing than the teacher did, and its passage must hold what it says."""
+    (augmented,) = finished.stage("augmented")
+    kept = read_jsonl(augmented.folder / "kept.jsonl")
+    assert kept, "this mentor has learnt enough to add something"
+    (examples,) = [s for s in finished.stage("examples") if s.fingerprint == _inputs(_student(finished))["examples"]]
+    (beside,) = [s for s in finished.stage("beside") if s.fingerprint == _inputs(examples)["beside"]]
+    found, index = read_hits(beside), Bm25.open(finished.stage("index")[0].folder / "index")
+    prompts = {row["id"]: row["prompt"] for row in read_jsonl(examples.folder / "train.jsonl")}
+    for row in kept:
+        id = f"{row['question_id']}#{row['source']}#{row['sample']}"
+        assert [h.passage_id for h in found[id]] == [h.passage_id for h in index.search([row["text"]], 10)[0]]
+        (passage,) = index.passages([found[id][0].passage_id])
+        assert prompts[id] == FORMAT.prompt(finished.questions[row["question_id"]], [passage])
+    assert {id.split("#")[1].split(":")[0] for id in prompts} == {"teacher", "mentor"}
+
+
+def test_soft_labels_are_for_the_prompts_with_passages(finished: Finished):
+    """The mentor's word on another prompt than the student's is no word on this one."""
+    (labels,) = finished.stage("soft-labels")
+    student = _inputs(_student(finished))
+    assert _inputs(labels)["examples"] == student["examples"]
+    assert student["soft"]["labels"] == labels.fingerprint
+    (examples,) = [s for s in finished.stage("examples") if s.fingerprint == student["examples"]]
+    row = read_jsonl(examples.folder / "train.jsonl")[0]
+    mentor = load(str(finished.stage("mentor")[0].folder / "model"), device="cpu")
+    stored = SoftLabels.open(labels.folder)
+    [tokens], _ = tokenize(mentor, [Example(**row)], max_prompt_tokens=96, max_target_tokens=48)
+    lent = stored.read([tokens])
+    assert lent.ids is not None
+    for prompt, same in ((row["prompt"], True), (finished.questions[row["id"].split("#")[0]].text, False)):
+        log_p_TV = _log_p(mentor, prompt, row["target"])[:, : stored.width].log_softmax(-1)
+        assert torch.allclose(log_p_TV.gather(1, lent.ids), lent.log_p[:, :-1], atol=0.02) == same
+
+
+def _log_p(mentor: LanguageModel, prompt: str, target: str) -> torch.Tensor:
+    mentor.model.eval()
+    with torch.no_grad():
+        ids, labels = torch.tensor([mentor.prompt_ids(prompt)]), torch.tensor([mentor.target_ids(target)])
+        return mentor.model(input_ids=ids, labels=labels).logits[0]
+
+
+def test_mentor_and_student_are_tested_beside_the_same_passages(finished: Finished):
+    """A mentor that read better passages than its student would be no bound for it."""
+    shown = [[(r["question_id"], r["hits"]) for r in predictions_of(finished.out, arm)] for arm in ARMS]
+    assert shown[0] == shown[1]
+    (asked,) = finished.stage("asked")
+    best = {id: row[0].passage_id for id, row in read_hits(asked).items()}
+    assert all(hits[0]["passage_id"] == best[id] for id, hits in shown[0]), "without a reranker BM25 finds them"
+    arms = {arm["arm"]: arm["reference"] for arm in results_of(finished.out)["arms"]}
+    assert arms == {"grounded-mentor": False, "grounded-mentor-alone": True}
+
+
+def test_a_reranker_serves_where_the_recipe_has_one(finished: Finished, tmp_path: Path):
+    with_one = recipe(finished.world, ARMS, **{k: v for k, v in CHANGES.items() if k != "knowledge"})
+    for arm in ARMS:
+        found = planned(with_one, tmp_path, arm).values()
+        (score,) = [s for s in found if s.name == "score"]
+        assert {"reranker", "reranked"} <= {s.name for s in found}
+        assert score.fingerprint != finished.stage("score", arm)[0].fingerprint
+
+
+def test_in_a_chain_every_mentor_reads_passages(finished: Finished, tmp_path: Path):
+    """Large, medium, small: each learns from the one before it, with passages."""
+    chain = {**CHANGES["mentor"], "mentor": {"model": "pocket/mini", "samples": 1}}
+    wanted = recipe(finished.world, ["grounded-mentor"], **{**CHANGES, "mentor": chain})
+    found = planned(wanted, tmp_path, "grounded-mentor").values()
+    assert [s.name for s in found if s.name in ("mentor", "soft-labels", "student")] == [
+        "mentor", "soft-labels", "mentor", "soft-labels", "student",
+    ]  # fmt: skip
+    assert sum(s.name == "beside" for s in found) == 3, "teacher; and one mentor; and two"
+
+
+def test_a_student_of_a_mentor_is_not_kards_student(finished: Finished, tmp_path: Path):
+    wanted = recipe(finished.world, ["kard-bm25", "grounded-mentor", "mentor-kd"], **CHANGES)
+    students = {
+        arm: {s.fingerprint for s in planned(wanted, tmp_path, arm).values() if s.name == "student"}
+        for arm in ("kard-bm25", "grounded-mentor", "mentor-kd")
+    }
+    assert len(set.union(*students.values())) == 3
+
+
+def test_where_the_teacher_wrote_nothing_the_mentor_reads_what_can_be_found_without(finished: Finished, tmp_path: Path):
+    """With a scarce teacher those are nine questions in ten."""
+    scarce = recipe(finished.world, ARMS, **{**CHANGES, "teacher": {"samples": 1, "share": 0.3}})
+    study = study_of(scarce, tmp_path)
+    silver = study.knowledge.silver("train")
+    told = {row["question_id"] for row in read_jsonl(study.taught().folder / "kept.jsonl")}
+    asked, found = read_hits(study.knowledge.asked()), read_hits(silver)
+    without = [q.id for q in study.of("train") if q.id not in told]
+    assert len(without) > 5
+    assert found.keys() == {q.id for q in study.of("train")}
+    assert all([h.passage_id for h in found[id]] == [h.passage_id for h in asked[id]][:10] for id in without)
+    assert read_json(silver.folder / "silver.json")["by_question"] == len(without)
+
+
+def _student(finished: Finished) -> Stage:
+    (student,) = finished.stage("student")
+    return student
+
+
+def _inputs(stage: Stage) -> dict[str, Any]:
+    return read_json(stage.folder / "stage.json")["inputs"]
