@@ -22,6 +22,7 @@ EXAMPLES = [Example(f"q-{i}", f"Tova has {i} beads.", f"{i} " * (i % 4) + f"--> 
 
 def teach(model: str, folder: Path, **changes: Any) -> Trained:
     chosen: dict[str, Any] = {"seed": 1, "epochs": 3, "learning_rate": 0.1, "optimizer": "sgd", "select": "dev_loss"}
+    chosen["max_target_tokens"] = 64
     settings = Settings(**{**chosen, **changes})
     outside: dict[str, Any] = {"device": "cpu", "progress": False, "tensorboard": False}
     return train(EXAMPLES, EXAMPLES, settings, model=model, folder=folder, **outside)

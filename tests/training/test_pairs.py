@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from plain_training import distance, plain_settings, weights_after, without_dropout
 
 from tutelage.formats import FORMATS
-from tutelage.models import LanguageModel, load, quiet
+from tutelage.models import LanguageModel, load
 from tutelage.runs import read_jsonl
 from tutelage.training.batching import Batches, Row, tokenize
-from tutelage.training.objective import TARGETS, Objective, Teaching
+from tutelage.training.objective import TARGETS, Objective
 from tutelage.training.pairs import FromPairs, Pairs, answer_span, in_batches, symmetric_kl
 from tutelage.training.settings import Settings
 from tutelage.training.student import _arguments, train
@@ -31,27 +32,6 @@ TEXTS = [
     ("WHY? 8", "8 dollars"),
 ]
 PAIRS = (("a#t#0", "a#t#1"), ("a#t#1", "a#t#2"), ("b#t#0", "b#t#1"))
-
-
-@pytest.fixture(params=["t5", "gpt"])
-def folder(request: pytest.FixtureRequest, tiny_t5_folder: Path, tiny_gpt_folder: Path) -> Path:
-    return tiny_t5_folder if request.param == "t5" else tiny_gpt_folder
-
-
-def without_dropout(folder: Path) -> LanguageModel:
-    lm = load(folder)
-    for module in lm.model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        if isinstance(getattr(module, "dropout", None), float):
-            module.__dict__["dropout"] = 0.0
-    return lm
-
-
-def settings(**changes: Any) -> Settings:
-    chosen: dict[str, Any] = {"seed": 1, "epochs": 2, "learning_rate": 0.1, "schedule": "constant", "select": "last"}
-    chosen |= {"warmup": 0.0, "weight_decay": 0.0, "optimizer": "sgd", "batch_size": 8}
-    return Settings(**chosen | changes)
 
 
 def examples(name: str = "arrow", extra: str = "") -> list[Example]:
@@ -74,18 +54,6 @@ def prepared(lm: LanguageModel, chosen: Settings, rows: Sequence[Row] | None = N
     objective = teaching.prepare(lm, rows or rows_of(lm), chosen)
     assert isinstance(objective, Pairs)
     return objective
-
-
-def weights_after(folder: Path, teaching: Teaching, chosen: Settings, tmp_path: Path) -> dict[str, torch.Tensor]:
-    lm = without_dropout(folder)
-    objective: Objective = teaching.prepare(lm, rows_of(lm), chosen)
-    with quiet():
-        DistillationTrainer(lm, objective, _arguments(chosen, tmp_path, "cpu"), chosen).train()
-    return {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
-
-
-def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
-    return max(float((a[name] - b[name]).abs().max()) for name in a)
 
 
 def test_symmetric_kl_by_hand():
@@ -120,7 +88,7 @@ def test_a_target_without_marker_has_no_answer(folder: Path):
 def test_compared_logits_are_those_that_name_the_answer(folder: Path):
     """Causal logits stand one place before the token they name, and prompts shift them further."""
     lm = load(folder)
-    objective = prepared(lm, settings())
+    objective = prepared(lm, plain_settings())
     batch = objective.collate(objective.groups)
     labels_N = batch["labels"].flatten()
     for side in batch["compared_2S"]:
@@ -133,7 +101,7 @@ def test_compared_logits_are_those_that_name_the_answer(folder: Path):
 def test_equals_a_slow_loop_of_single_texts(folder: Path):
     """Each text alone through the model, each divergence by `torch.distributions`: what the batch must amount to."""
     lm = without_dropout(folder)
-    chosen, rows = settings(), rows_of(lm)
+    chosen, rows = plain_settings(), rows_of(lm)
     objective = prepared(lm, chosen, temperature=1.3)
     found = objective(lm.model, objective.collate(objective.groups))
 
@@ -160,7 +128,7 @@ def test_padding_changes_nothing(folder: Path):
     """The published baseline lets the encoder read padding, so that a longer neighbour changes a text's loss."""
     lm = without_dropout(folder)
     long = Example("d#t#0", "The quick brown fox jumps " * 2, FORMATS["arrow"].target("over the lazy dog. " * 2, "90"))
-    objective = prepared(lm, settings(), rows_of(lm, [*examples(), long]))
+    objective = prepared(lm, plain_settings(), rows_of(lm, [*examples(), long]))
     group = next(group for group in objective.groups if group[0].id == "a#t#0")
     beside = next(group for group in objective.groups if group[0].id == "d#t#0")
     alone = objective(lm.model, objective.collate([group]))
@@ -172,22 +140,25 @@ def test_padding_changes_nothing(folder: Path):
 def test_batches_can_be_split(folder: Path, tmp_path: Path):
     """A batch of all groups trains like its parts accumulated."""
     teaching = FromPairs(PAIRS, "-->", weight=2.0)
-    whole = weights_after(folder, teaching, settings(batch_size=8), tmp_path)
-    parts = weights_after(folder, teaching, settings(batch_size=2, accumulate=3), tmp_path)
+    whole = weights_after(folder, teaching, rows_of, plain_settings(batch_size=8), tmp_path)
+    parts = weights_after(folder, teaching, rows_of, plain_settings(batch_size=2, accumulate=3), tmp_path)
     assert distance(whole, parts) < 2e-5
-    assert distance(whole, weights_after(folder, TARGETS, settings(batch_size=8), tmp_path)) > 1e-4
+    assert distance(whole, weights_after(folder, TARGETS, rows_of, plain_settings(batch_size=8), tmp_path)) > 1e-4
 
 
 def test_without_weight_it_is_plain_training(folder: Path, tmp_path: Path):
     """A rationale that stands in two pairs would otherwise be taught twice."""
-    plain = weights_after(folder, TARGETS, settings(), tmp_path)
-    assert distance(plain, weights_after(folder, FromPairs(PAIRS, "-->", weight=0.0), settings(), tmp_path)) < 1e-6
+    plain = weights_after(folder, TARGETS, rows_of, plain_settings(), tmp_path)
+    assert (
+        distance(plain, weights_after(folder, FromPairs(PAIRS, "-->", weight=0.0), rows_of, plain_settings(), tmp_path))
+        < 1e-6
+    )
 
 
 def test_pairs_whose_answers_differ_are_learnt_but_not_compared(folder: Path):
     lm = load(folder)
-    objective = prepared(lm, settings(), pairs=(*PAIRS, ("b#t#0", "c#t#0"), ("a#t#0", "gone#t#0")))
-    assert (objective.skipped, objective.missing) == (1, 1)
+    objective = prepared(lm, plain_settings(), pairs=(*PAIRS, ("b#t#0", "c#t#0"), ("a#t#0", "gone#t#0")))
+    assert objective.notes == {"pairs": {"used": 3, "skipped": 1, "missing": 1, "questions_without": 0}}
     assert objective.spans["b#t#0", "c#t#0"] == 0
     total = sum(row.weight * len(row.target) for group in objective.groups for row in group)
     assert total == pytest.approx(sum(len(row.target) for row in rows_of(lm)))
@@ -195,7 +166,7 @@ def test_pairs_whose_answers_differ_are_learnt_but_not_compared(folder: Path):
 
 def test_nothing_to_compare_is_plain_training(folder: Path):
     lm = load(folder)
-    objective = prepared(lm, settings(), pairs=())
+    objective = prepared(lm, plain_settings(), pairs=())
     found = objective(lm.model, objective.collate(objective.groups))
     assert found.terms["consistency"].item() == 0.0
     assert math.isfinite(found.loss.sum.item())
@@ -213,7 +184,7 @@ def test_as_many_updates_as_plain_distillation(tiny_t5_folder: Path, batch_size:
         pairs += [(ids[n - 1], ids[n]) for n in range(1, len(ids), 2)] + [(ids[0], ids[-1])] * (
             len(ids) % 2 * len(ids) > 1
         )
-    chosen = settings(batch_size=batch_size)
+    chosen = plain_settings(batch_size=batch_size)
     objective = prepared(lm, chosen, rows, pairs=tuple(pairs))
 
     def count(objective: Objective) -> int:
@@ -234,7 +205,7 @@ def test_updates_are_counted_by_tokens_where_batches_are(tiny_t5_folder: Path):
     lm, source = load(tiny_t5_folder), random.Random(0)
     rows = [Row(f"{n // 2}#t#{n % 2}", [5] * source.randint(2, 60), [7] * 9, 1.0) for n in range(80)]
     pairs = tuple((rows[n].id, rows[n + 1].id) for n in range(0, 80, 2))
-    objective = prepared(lm, settings(batch_tokens=300), rows, pairs=pairs)
+    objective = prepared(lm, plain_settings(batch_tokens=300), rows, pairs=pairs)
     plain = len(Batches([row.lengths for row in rows], tokens=300))
     assert math.ceil(len(objective.groups) / (objective.groups_in_batch or 0)) == plain
 
@@ -247,7 +218,7 @@ def test_no_more_batches_than_groups():
 
 def test_end_to_end(folder: Path, tmp_path: Path):
     """Both terms stand in the history, the student agrees more with itself, and other pairs are another training."""
-    chosen = Settings(seed=3, epochs=6, learning_rate=1e-2, batch_size=4, select="last")
+    chosen = Settings(seed=3, epochs=6, learning_rate=1e-2, batch_size=4, select="last", max_target_tokens=80)
     trained = train(
         examples(),
         [],
@@ -264,4 +235,5 @@ def test_end_to_end(folder: Path, tmp_path: Path):
     assert history[-1]["loss"] < history[0]["loss"]
     assert history[0]["loss"] == pytest.approx(sum(history[0]["terms"].values()))
     assert trained.steps == 6 * 2
+    assert trained.notes == {"pairs": {"used": 3, "skipped": 0, "missing": 0, "questions_without": 1}}
     assert FromPairs(PAIRS, "-->").arguments() != FromPairs(PAIRS[:1], "-->").arguments()

@@ -95,7 +95,7 @@ def result(start: Path, teaching: Teaching, batches: Sequence[Sequence[int]] = (
     return Result(lm, teaching.prepare(lm, rows, SETTINGS), [[rows[i] for i in batch] for batch in batches])
 
 
-def close(a: Result, b: Result, tolerance: float) -> None:
+def assert_close(a: Result, b: Result, tolerance: float) -> None:
     assert a.sum == pytest.approx(b.sum, rel=tolerance)
     assert a.count == b.count
     assert a.terms == pytest.approx(b.terms, rel=tolerance)
@@ -124,12 +124,12 @@ def test_padding_changes_nothing(start: Path, teaching: Teaching):
     """The published code distils padding: short rationales then teach mostly that."""
     lengths = {row.lengths for row in rows_of(load(start, device="cpu"))}
     assert len(lengths) > 4
-    close(result(start, teaching), result(start, teaching, [[i] for i in range(8)]), 1e-4)
+    assert_close(result(start, teaching), result(start, teaching, [[i] for i in range(8)]), 1e-4)
 
 
 def test_split_of_a_batch_changes_nothing(start: Path, teaching: Teaching):
     """Batch 8 must train like 8 times batch 1, whichever rows stand together."""
-    close(
+    assert_close(
         result(start, teaching, [[4, 1, 7], [0, 2], [6, 5, 3]]), result(start, teaching, [range(5), range(5, 8)]), 1e-4
     )
 
@@ -143,7 +143,7 @@ def test_cached_whole_distributions_are_the_live_mentor(
     folder = soft_labels(mentor, tmp_path / "labels", top_k=None, temperature=temperature)
     cached = FromSoftLabels(folder, "c", loss=loss, temperature=temperature)
     live = FromMentor(str(mentor), "m", loss=loss, temperature=temperature)
-    close(result(start, cached), result(start, live), 1e-5)
+    assert_close(result(start, cached), result(start, live), 1e-5)
 
 
 @pytest.mark.parametrize("scaled", [True, False])
@@ -191,7 +191,7 @@ def test_weight_zero_is_the_targets_alone(start: Path, mentor: Path, tmp_path: P
     found, plain = result(start, without), result(start, FromTargets())
     assert found.terms == {"rationale": pytest.approx(plain.sum, rel=1e-6), "soft": 0.0}
     plain.terms = found.terms
-    close(found, plain, 1e-5)
+    assert_close(found, plain, 1e-5)
 
 
 def test_weight_one_is_the_mentor_alone(start: Path, mentor: Path, tmp_path: Path):
@@ -200,7 +200,7 @@ def test_weight_one_is_the_mentor_alone(start: Path, mentor: Path, tmp_path: Pat
     found = result(start, FromSoftLabels(folder, "c", weight=1.0))
     assert found.terms["rationale"] == 0.0
     assert found.terms["soft"] == found.sum > 0.1
-    close(found, result(start, FromMentor(str(mentor), "m", weight=1.0)), 1e-5)
+    assert_close(found, result(start, FromMentor(str(mentor), "m", weight=1.0)), 1e-5)
 
 
 @pytest.mark.parametrize("given", [{"top_k": 16}, {"top_k": None}])
@@ -237,7 +237,7 @@ def test_weights_of_examples_apply_to_both_terms(start: Path, mentor: Path, tmp_
     one, two = (Row(*rows_of(lm)[1][:3], weight) for weight in (1.0, 2.0))
     heavy = Result(lm, teaching.prepare(lm, [two], SETTINGS), [[two]])
     twice = Result(lm, teaching.prepare(lm, [one], SETTINGS), [[one, one]])
-    close(heavy, twice, 1e-5)
+    assert_close(heavy, twice, 1e-5)
 
 
 def test_count_is_that_of_the_trainer(start: Path, teaching: Teaching):
@@ -354,7 +354,7 @@ def _hidden(lm: LanguageModel, row: Row) -> list[Tensor]:
 def test_last_layers_are_paired_by_default(start: Path, mentor: Path):
     """A mentor is usually deeper; the last layers are what both write from."""
     given = [FromMentor(str(mentor), "m", loss=HIDDEN_MSE, layers=pairs) for pairs in (None, ((2, 2),))]
-    close(result(start, given[0]), result(start, given[1]), 1e-6)
+    assert_close(result(start, given[0]), result(start, given[1]), 1e-6)
 
 
 def test_projections_come_from_the_seed(start: Path, mentor: Path):
@@ -583,7 +583,7 @@ def test_a_loss_from_outside_is_used(start: Path, mentor: Path, tmp_path: Path):
     """A name like "package.module:function" needs no change of ours."""
     folder = soft_labels(mentor, tmp_path / "labels")
     outside = FromSoftLabels(folder, "c", loss="tutelage.training.divergences:kl")
-    close(result(start, outside), result(start, FromSoftLabels(folder, "c", loss="kl")), 1e-7)
+    assert_close(result(start, outside), result(start, FromSoftLabels(folder, "c", loss="kl")), 1e-7)
 
 
 @pytest.mark.parametrize("changes", [{"weight": 1.5}, {"weight": -0.1}, {"temperature": 0.0}])

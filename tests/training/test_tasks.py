@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from plain_training import distance, plain_settings, weights_after, without_dropout
 
 from tutelage.errors import TextError
 from tutelage.models import LanguageModel, load, quiet
 from tutelage.runs import read_jsonl
 from tutelage.training.batching import Row, tokenize
-from tutelage.training.objective import TARGETS, Teaching
+from tutelage.training.objective import TARGETS
 from tutelage.training.settings import Settings
 from tutelage.training.student import _arguments, train
 from tutelage.training.tasks import FromTasks, Tasks
@@ -32,27 +33,6 @@ EXAMPLES = [
 TASK_OF = {e.id: e.prompt.partition(":")[0] for e in EXAMPLES}
 
 
-@pytest.fixture(params=["t5", "gpt"])
-def folder(request: pytest.FixtureRequest, tiny_t5_folder: Path, tiny_gpt_folder: Path) -> Path:
-    return tiny_t5_folder if request.param == "t5" else tiny_gpt_folder
-
-
-def without_dropout(folder: Path) -> LanguageModel:
-    lm = load(folder)
-    for module in lm.model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        if isinstance(getattr(module, "dropout", None), float):
-            module.__dict__["dropout"] = 0.0
-    return lm
-
-
-def settings(**changes: Any) -> Settings:
-    chosen: dict[str, Any] = {"seed": 1, "epochs": 2, "learning_rate": 0.1, "schedule": "constant", "select": "last"}
-    chosen |= {"warmup": 0.0, "weight_decay": 0.0, "optimizer": "sgd", "batch_size": 8}
-    return Settings(**chosen | changes)
-
-
 def shared(answers: float) -> FromTasks:
     return FromTasks({"predict": answers, "explain": 1 - answers}, TASK_OF)
 
@@ -62,21 +42,9 @@ def rows_of(lm: LanguageModel) -> list[Row]:
 
 
 def prepared(lm: LanguageModel, teaching: FromTasks, **changes: Any) -> Tasks:
-    objective = teaching.prepare(lm, rows_of(lm), settings(**changes))
+    objective = teaching.prepare(lm, rows_of(lm), plain_settings(**changes))
     assert isinstance(objective, Tasks)
     return objective
-
-
-def weights_after(folder: Path, teaching: Teaching, chosen: Settings, tmp_path: Path) -> dict[str, torch.Tensor]:
-    lm = without_dropout(folder)
-    with quiet():
-        objective = teaching.prepare(lm, rows_of(lm), chosen)
-        DistillationTrainer(lm, objective, _arguments(chosen, tmp_path, "cpu"), chosen).train()
-    return {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
-
-
-def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
-    return max(float((a[name] - b[name]).abs().max()) for name in a)
 
 
 def weight_of(rows: Sequence[Row], task: str) -> float:
@@ -101,7 +69,7 @@ def test_loss_is_the_shared_mean_of_both_means(folder: Path):
     lm = without_dropout(folder)
     objective = prepared(lm, shared(0.3))
     found = objective(lm.model, objective.collate(objective.groups))
-    plain = TARGETS.prepare(lm, rows_of(lm), settings())
+    plain = TARGETS.prepare(lm, rows_of(lm), plain_settings())
     means = {}
     for task in ("predict", "explain"):
         losses = [plain(lm.model, plain.collate([(r,)])).loss for r in rows_of(lm) if TASK_OF[r.id] == task]
@@ -119,22 +87,22 @@ def test_a_question_stands_with_all_its_tasks(folder: Path):
 
 
 def test_batches_can_be_split(folder: Path, tmp_path: Path):
-    whole = weights_after(folder, shared(0.5), settings(batch_size=4), tmp_path)
-    parts = weights_after(folder, shared(0.5), settings(batch_size=1, accumulate=4), tmp_path)
+    whole = weights_after(folder, shared(0.5), rows_of, plain_settings(batch_size=4), tmp_path)
+    parts = weights_after(folder, shared(0.5), rows_of, plain_settings(batch_size=1, accumulate=4), tmp_path)
     assert distance(whole, parts) < 2e-5
-    assert distance(whole, weights_after(folder, shared(0.9), settings(batch_size=4), tmp_path)) > 1e-4
+    assert distance(whole, weights_after(folder, shared(0.9), rows_of, plain_settings(batch_size=4), tmp_path)) > 1e-4
 
 
 def test_all_of_one_task_is_plain_training_on_it(folder: Path, tmp_path: Path):
     """A row without weight in a batch of its own would be divided by nothing."""
-    lm, chosen = without_dropout(folder), settings(batch_size=1)
+    lm, chosen = without_dropout(folder), plain_settings(batch_size=1)
     rows = [row for row in rows_of(lm) if TASK_OF[row.id] == "predict"]
     with quiet():
         trainer = DistillationTrainer(
             lm, TARGETS.prepare(lm, rows, chosen), _arguments(chosen, tmp_path, "cpu"), chosen
         )
         trainer.train()
-    assert distance(weights_after(folder, shared(1.0), chosen, tmp_path), lm.model.state_dict()) < 1e-6
+    assert distance(weights_after(folder, shared(1.0), rows_of, chosen, tmp_path), lm.model.state_dict()) < 1e-6
 
 
 def test_a_batch_without_a_task_is_whole(folder: Path):
@@ -162,7 +130,7 @@ def test_wrong_shares_and_missing_tasks_are_told(folder: Path):
 
 def test_end_to_end(folder: Path, tmp_path: Path):
     """Both tasks stand in the history by name, and another share is another training."""
-    chosen = Settings(seed=3, epochs=6, learning_rate=1e-2, batch_size=2, select="last")
+    chosen = Settings(seed=3, epochs=6, learning_rate=1e-2, batch_size=2, select="last", max_target_tokens=80)
     outside: dict[str, Any] = {"device": "cpu", "progress": False, "tensorboard": False}
     trained = train(EXAMPLES, [], chosen, model=folder, folder=tmp_path / "run", teaching=shared(0.5), **outside)
     history = read_jsonl(trained.folder / "history.jsonl")

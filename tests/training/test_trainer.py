@@ -6,31 +6,17 @@ import random
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
+from plain_training import distance, plain_settings, without_dropout
+from plain_training import weights_after as trained_weights
 
-from tutelage.models import LanguageModel, load, quiet
+from tutelage.models import LanguageModel, load
 from tutelage.training.batching import Collator, Row
 from tutelage.training.losses import cross_entropy
 from tutelage.training.objective import FromTargets
 from tutelage.training.settings import Settings
 from tutelage.training.student import _arguments
 from tutelage.training.trainer import DistillationTrainer
-
-
-@pytest.fixture(params=["t5", "gpt"])
-def folder(request: pytest.FixtureRequest, tiny_t5_folder: Path, tiny_gpt_folder: Path) -> Path:
-    return tiny_t5_folder if request.param == "t5" else tiny_gpt_folder
-
-
-def without_dropout(folder: Path) -> LanguageModel:
-    lm = load(folder)
-    for module in lm.model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        if isinstance(getattr(module, "dropout", None), float):
-            module.__dict__["dropout"] = 0.0
-    return lm
 
 
 def rows(count: int, *, seed: int = 0) -> list[Row]:
@@ -41,32 +27,16 @@ def rows(count: int, *, seed: int = 0) -> list[Row]:
 
 
 def settings(**changes: Any) -> Settings:
-    chosen = {
-        "seed": 1,
-        "epochs": 1,
-        "learning_rate": 1e-2,
-        "schedule": "constant",
-        "select": "last",
-        "warmup": 0.0,
-        "weight_decay": 0.0,
-    }
-    return Settings(**{**chosen, **changes})
+    return plain_settings(**{"epochs": 1, "learning_rate": 1e-2, "optimizer": "adamw_torch_fused", **changes})
+
+
+def weights_after(folder: Path, data: list[Row], chosen: Settings, tmp_path: Path) -> dict[str, torch.Tensor]:
+    return trained_weights(folder, FromTargets(), lambda _: data, chosen, tmp_path)
 
 
 def trainer(lm: LanguageModel, data: list[Row], chosen: Settings, tmp_path: Path) -> DistillationTrainer:
     objective = FromTargets().prepare(lm, data, chosen)
     return DistillationTrainer(lm, objective, _arguments(chosen, tmp_path, "cpu"), chosen)
-
-
-def weights_after(folder: Path, data: list[Row], chosen: Settings, tmp_path: Path) -> dict[str, torch.Tensor]:
-    lm = without_dropout(folder)
-    with quiet():
-        trainer(lm, data, chosen, tmp_path).train()
-    return {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
-
-
-def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
-    return max(float((a[name] - b[name]).abs().max()) for name in a)
 
 
 def test_batch_of_eight_trains_like_eight_of_one(folder: Path, tmp_path: Path):

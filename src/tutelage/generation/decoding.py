@@ -14,7 +14,6 @@ sample 3 of 5 is sample 3 of 10.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import math
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from tutelage.errors import ModelError
 from tutelage.generation.cache import make_roomy
 from tutelage.models import LanguageModel, is_adapted
+from tutelage.seeds import uniforms
 
 ENDED = 1 / 8
 """Share of rows with a finished text at which they leave the batch."""
@@ -207,7 +207,7 @@ class Choice:
         texts = (
             [(prompt, sample) for prompt in prompts for sample in range(samples)] if sampling.temperature > 0 else []
         )
-        numbers = [_numbers(sampling.seed, prompt, sample, steps) for prompt, sample in texts]
+        numbers = [uniforms(f"{sampling.seed} {sample} {prompt}", steps) for prompt, sample in texts]
         self.numbers_NT = torch.stack(numbers).to(device) if numbers else torch.empty(0)
         """For each text of the batch, not only for the rows that still go on."""
 
@@ -234,9 +234,3 @@ class Choice:
         if self.sampling.top_k > 0:
             sorted_BV[:, self.sampling.top_k :] = 0.0
         return torch.zeros_like(sorted_BV).scatter_(1, order_BV, sorted_BV)
-
-
-def _numbers(seed: int, ids: list[int], sample: int, steps: int) -> Tensor:
-    digest = hashlib.sha256(f"{seed} {sample} {ids}".encode()).digest()
-    source = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    return torch.rand(steps, generator=source, dtype=torch.float64)

@@ -38,6 +38,11 @@ class Objective(Protocol):
         ...
 
     @property
+    def notes(self) -> dict[str, Any]:
+        """What to keep in training.json about the rows, by name; empty where there is nothing to say."""
+        ...
+
+    @property
     def groups(self) -> Sequence[Sequence[Row]]:
         """All rows of an epoch, those together that must share a batch; mostly one row a group."""
         ...
@@ -92,6 +97,7 @@ class Targets:
 
     def __init__(self, lm: LanguageModel, rows: Sequence[Row], loss: Loss) -> None:
         self.groups = [(row,) for row in rows]
+        self.notes: dict[str, Any] = {}
         self.collator = Collator(lm)
         self.loss = loss
 

@@ -88,9 +88,21 @@ class Pairs:
         tokens = sum(row.weight * len(row.target) for row in rows)
         self.weight = teaching.weight * tokens / compared if compared else 0.0
         """Of one compared token, so that α weighs a mean over those against a mean over all tokens of an epoch."""
+        self.notes = {"pairs": self._counts(rows)}
         groups, size = in_batches(_groups(rows, found), _batches(rows, settings))
         self.groups: Sequence[Group] = groups
         self.groups_in_batch: int | None = size
+
+    def _counts(self, rows: Sequence[Row]) -> dict[str, int]:
+        """How many pairs were compared and how many were not, and how many questions have no pair at all."""
+        question_of = {row.id: row.id.partition("#")[0] for row in rows}
+        paired = {question_of[id] for pair in self.spans for id in pair}
+        return {
+            "used": len(self.spans) - self.skipped,
+            "skipped": self.skipped,
+            "missing": self.missing,
+            "questions_without": len(set(question_of.values()) - paired),
+        }
 
     def collate(self, groups: Sequence[Group]) -> dict[str, Tensor]:
         """Besides the batch: `compared_2S`, places of the two logits that should agree, counted through all rows."""

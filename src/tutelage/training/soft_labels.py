@@ -37,12 +37,13 @@ from torch import Tensor
 from tutelage.errors import RunError
 from tutelage.models import LanguageModel, evaluating
 from tutelage.runs import read_json, read_jsonl, write_json, write_jsonl, write_text
+from tutelage.seeds import uniforms
 from tutelage.training.batching import Batches, Collator, Row, tokenize
 from tutelage.training.divergences import over_stored
 from tutelage.training.losses import IGNORED
 from tutelage.types import Example
 
-VERSION = 1
+VERSION = 2
 MANIFEST, BEGUN, BATCHES_DONE, ROWS = "manifest.json", "begun.json", "batches-done.txt", "rows.jsonl"
 T = TypeVar("T")
 POSITIONS_AT_ONCE = 1024
@@ -141,9 +142,9 @@ def _distributions(lm: LanguageModel, plan: _Plan, rows: Sequence[Row]) -> dict[
     places_N = counted(labels_BT)
     inputs = {name: tensor.to(lm.device) for name, tensor in batch.items()}
     logits_NV = logits_at(lm, lm.model, inputs, places_N.to(lm.device))
-    uniforms = _uniforms(plan, rows) if plan.draws else None
+    drawn_ND = _uniforms(plan, rows) if plan.draws else None
     parts = [
-        _stored(logits_NV[i : i + POSITIONS_AT_ONCE], plan, None if uniforms is None else uniforms[i:])
+        _stored(logits_NV[i : i + POSITIONS_AT_ONCE], plan, None if drawn_ND is None else drawn_ND[i:])
         for i in range(0, len(places_N), POSITIONS_AT_ONCE)
     ]
     return {name: torch.cat([part[name] for part in parts]).cpu() for name in plan.arrays}
@@ -175,11 +176,7 @@ def _drawn(tokens_NV: Tensor, plan: _Plan, uniforms_ND: Tensor) -> dict[str, Ten
 
 def _uniforms(plan: _Plan, rows: Sequence[Row]) -> Tensor:
     """Random numbers for each target token, decided by the example's id and the seed, not by its batch."""
-    found = []
-    for row in rows:
-        key = int.from_bytes(hashlib.sha256(row.id.encode()).digest()[:8], "big")
-        found.append(np.random.default_rng([plan.seed, key]).random((len(row.target), plan.draws or 0)))
-    return torch.from_numpy(np.concatenate(found))
+    return torch.cat([uniforms(f"{plan.seed} {row.id}", len(row.target), plan.draws or 0) for row in rows])
 
 
 class _Writer:

@@ -59,6 +59,7 @@ class SoftTargets:
 
     def __init__(self, lm: LanguageModel, rows: Sequence[Row], divergence: Divergence | None, mixture: Mixture) -> None:
         self.groups: Sequence[Sequence[Row]] = [(row,) for row in rows]
+        self.notes: dict[str, Any] = {}
         self.lm, self.collator, self.divergence = lm, Collator(lm), divergence
         self.weight, self.temperature = mixture.weight, mixture.temperature
         self.factor = mixture.temperature**2 if mixture.scaled and mixture.loss not in LIVE_ONLY else 1.0

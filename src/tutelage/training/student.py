@@ -55,6 +55,8 @@ class Trained(NamedTuple):
     """Prompt and target tokens seen over all epochs, without padding."""
     seconds: float
     cut: Cuts
+    notes: dict[str, Any]
+    """What the objective said about its rows; see `Objective.notes`."""
 
     @property
     def model(self) -> Path:
@@ -94,15 +96,15 @@ def train(
             rows, cut = _fitting(lm, examples, settings)
             look = DevLook(lm, _fitting(lm, dev, settings)[0] if dev else [], dev_score, settings.batch_size)
             state = Progress.resume(folder)
+            objective = teaching.prepare(lm, rows, settings)
             if not state.done:
                 watchers: list[Watcher] = [Bar(folder.name)] if progress else []
                 watchers += [Board(folder / "tensorboard", state.history)] if tensorboard else []
                 watchers += [Teller(tell, state.history)] if tell else []
-                objective = teaching.prepare(lm, rows, settings)
                 _learn(lm, objective, Epochs(folder, state, look, settings), settings, watchers, device)
             if PartialState().is_main_process:
                 _keep_model(lm, folder, state)
-                _finish(folder, state, cut, sum(sum(row.lengths) for row in rows))
+                _finish(folder, state, cut, sum(sum(row.lengths) for row in rows), objective.notes)
             PartialState().wait_for_everyone()
     return _finished(folder)
 
@@ -244,7 +246,7 @@ def _keep_model(lm: LanguageModel, folder: Path, state: Progress) -> None:
     best.rename(kept)
 
 
-def _finish(folder: Path, state: Progress, cut: Cuts, tokens: int) -> None:
+def _finish(folder: Path, state: Progress, cut: Cuts, tokens: int, notes: dict[str, Any]) -> None:
     """Note the result as the last act, then remove what was only for resuming."""
     result = {
         "best_epoch": state.best_epoch,
@@ -252,6 +254,7 @@ def _finish(folder: Path, state: Progress, cut: Cuts, tokens: int) -> None:
         "tokens": tokens * len(state.history),
         "seconds": round(state.seconds, 3),
         "cut": cut._asdict(),
+        **notes,
     }
     write_json(folder / FINISHED, result)
     for path in [*folder.glob("checkpoint-*"), *folder.glob("best-*")]:
@@ -261,4 +264,5 @@ def _finish(folder: Path, state: Progress, cut: Cuts, tokens: int) -> None:
 
 def _finished(folder: Path) -> Trained:
     result = json.loads((folder / FINISHED).read_text())
-    return Trained(folder, read_jsonl(folder / "history.jsonl"), **{**result, "cut": Cuts(**result["cut"])})
+    counted = {name: result.pop(name) for name in ("best_epoch", "steps", "tokens", "seconds")}
+    return Trained(folder, read_jsonl(folder / "history.jsonl"), **counted, cut=Cuts(**result.pop("cut")), notes=result)

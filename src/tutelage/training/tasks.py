@@ -31,8 +31,8 @@ from tutelage.training.settings import Settings
 class FromTasks:
     """Learn to write the targets of several tasks: loss = sum over tasks of share * mean loss of its tokens.
 
-    Distilling step-by-step (Hsieh et al. 2023, Eq. 3 and 4, there label + λ * rationale; its published code,
-    google-research/distilling-step-by-step at ef94426, model_utils.py:61, has α * label + (1 - α) * rationale). As
+    Distilling step-by-step (Hsieh et al. 2023), where it is label + λ * rationale; its published code,
+    google-research/distilling-step-by-step at ef94426, model_utils.py:61, has α * label + (1 - α) * rationale. As
     there, a batch holds each of its questions in every task. We differ in what a mean is taken over: all tokens of
     a task in an epoch, not those in a batch, so that the batch size is no weight.
     """
@@ -60,6 +60,7 @@ class Tasks:
     """One loss over the targets of all tasks, in which each task weighs its share."""
 
     def __init__(self, lm: LanguageModel, rows: Sequence[Row], teaching: FromTasks, settings: Settings) -> None:
+        self.notes: dict[str, Any] = {}
         self.collator = Collator(lm)
         self.loss: Loss = resolve(settings.loss, LOSSES, "loss")
         self.task_of = teaching.task_of
