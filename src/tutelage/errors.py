@@ -43,6 +43,10 @@ class PluginError(TutelageError):
     """A name in a recipe stands for nothing known."""
 
 
+class TeacherError(TutelageError):
+    """A teacher cannot be asked, or not to the end: no access, no server, no budget left."""
+
+
 class RunError(TutelageError):
     """A run folder is damaged, in use, or asked for something it does not hold."""
 
