@@ -57,7 +57,11 @@ class Knowledge:
             folder = Path(settings.index).expanduser()
             return Indexed(folder, self._open(folder).fingerprint)
         corpora = [open_corpus(name, settings, self.study.recipe.task) for name in settings.corpora]
-        inputs: dict[str, Json] = {"corpora": [c.content for c in corpora], "retriever": settings.retriever}
+        inputs: dict[str, Json] = {
+            "corpora": [c.content for c in corpora],
+            "retriever": settings.retriever,
+            "layout": getattr(self._kind, "LAYOUT", None),
+        }
 
         def make(folder: Path) -> None:
             built = self._kind.build(together(corpora), folder / "index")

@@ -16,15 +16,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tutelage.errors import CorpusError
+from tutelage.retrieval.bm25 import analysis
 from tutelage.retrieval.bm25.building import build_shards, cores
 from tutelage.retrieval.bm25.changing import Changes, put, take_out
-from tutelage.retrieval.bm25.folder import new_generation, publish, writing
+from tutelage.retrieval.bm25.folder import FORMAT, new_generation, publish, writing
 from tutelage.retrieval.bm25.snapshot import Snapshot
 from tutelage.types import Hit, Passage
 
 
 class Bm25:
     """An index of passages, as it was when it was opened or last changed through this object. Threads may share it."""
+
+    LAYOUT = f"{FORMAT} {analysis.NAME}"
+    """How it stands on disk and how texts are read: a run that kept an index of another layout makes it anew."""
 
     def __init__(self, folder: Path, *, k1: float = 0.9, b: float = 0.4, candidates: int = 300) -> None:
         self.folder = Path(folder)
