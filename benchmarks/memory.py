@@ -41,7 +41,7 @@ from tutelage.types import SPLITS, Prediction, Split, prediction_from_json, to_j
 
 BATCH, RERANKER_BATCH = 32, 16
 WAYS = ("by heart", "with the book, BM25", "with the book, reranker", "with the book, oracle")
-ASKED: dict[Split, str] = {"train": "as taught", "test": "in other words", "dev": "never taught"}
+ASKED: dict[Split, str] = {"train": "asked as taught", "test": "in other words", "dev": "never taught"}
 """What the questions of each split are to a student of the task `pocket/atlas-memory`."""
 COLOURS = ("#c0392b", "#8e9aaf", "#2471a3", "#1e8449")
 
@@ -171,7 +171,7 @@ def ask(study: Study, student: Stage, split: Split, passages: Stage | None) -> l
 
 def table(rows: Sequence[Row], chosen: argparse.Namespace, seconds: float) -> str:
     """What was measured, in Markdown."""
-    head = ["facts", "steps", "each fact seen", "student", *(f"asked {name}, %" for name in ASKED.values())]
+    head = ["facts", "steps", "each fact seen", "student", *(f"{name}, %" for name in ASKED.values())]
     lines = [
         [
             f"{row.facts:,}",
