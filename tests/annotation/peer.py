@@ -35,7 +35,10 @@ class Answer:
 
     def raw(self) -> bytes:
         headers = {"content-type": "application/json", **self.headers, "content-length": str(len(self.body))}
-        lines = [f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'Other')}", *(f"{k}: {v}" for k, v in headers.items())]
+        lines = [
+            f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'Other')}",
+            *(f"{k}: {v}" for k, v in headers.items()),
+        ]
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
 
 

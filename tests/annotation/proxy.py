@@ -1,8 +1,8 @@
 """A proxy on loopback that stands before a real server and spoils a share of the calls, in the ways networks do.
 
-    slow       the answer comes later                    dropped    the connection closes before or after the answer
-    429        too many, with Retry-After                garbage    status 200 and no JSON, or JSON that is no answer
-    500        a fault of the server                     cut        a true answer whose finish_reason becomes "length"
+slow       the answer comes later                    dropped    the connection closes before or after the answer
+429        too many, with Retry-After                garbage    status 200 and no JSON, or JSON that is no answer
+500        a fault of the server                     cut        a true answer whose finish_reason becomes "length"
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Proxy(Server):
         if kind == "dropped after":
             return Answer(drop=True)
         if kind == "garbage":
-            return self._rng.choice([Answer(200, b"<html>gateway</html>"), as_json({"ok": True}), Answer(200, b'{"cho')])
+            return self._rng.choice(
+                [Answer(200, b"<html>gateway</html>"), as_json({"ok": True}), Answer(200, b'{"cho')]
+            )
         return _cut(found) if kind == "cut" else found
 
     async def _forward(self, request: Received) -> Answer:

@@ -141,7 +141,10 @@ def test_causal_prompt_leaves_room_to_write(tiny_gpt_folder: Path):
 
 def test_window_too_small_to_write_is_an_error(tiny_gpt_folder: Path):
     """A prompt cut to nothing would be answered all the same."""
-    with pytest.raises(ModelError, match="room for 128 tokens, prompt and text together; texts of 128 leave none. Lower max_target_tokens"):
+    with pytest.raises(
+        ModelError,
+        match=r"room for 128 tokens, prompt and text together; texts of 128 leave none\. Lower max_target_tokens",
+    ):
         writer(load(tiny_gpt_folder), max_new_tokens=128)
 
 

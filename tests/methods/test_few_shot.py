@@ -137,7 +137,6 @@ def test_what_decides_a_prompt_asks_again(finished: Finished, changed: dict[str,
     assert kinds(recipe(finished.world, ARMS, **merged), finished.out, "knowledge-few-shot-cot") == redone
 
 
-@pytest.mark.xfail(strict=True, reason="Study.untrained: its inputs lack the serving card (format and limits)")
 @pytest.mark.parametrize(
     "changed",
     [{"format": "answer-line"}, {"student": {"max_prompt_tokens": 100}}, {"student": {"max_target_tokens": 20}}],
