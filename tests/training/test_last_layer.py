@@ -171,7 +171,7 @@ def test_nothing_as_large_as_the_logits_is_made(monkeypatch: pytest.MonkeyPatch)
 # Whole networks
 
 EXAMPLES = [Example(f"q-{i}", "Tova has beads. " * (1 + i % 3), "so " * (i % 4) + f"--> {i}") for i in range(6)]
-LIMITS = {"max_prompt_tokens": 64, "max_target_tokens": 64}
+LIMITS: dict[str, Any] = {"max_prompt_tokens": 64, "max_target_tokens": 64}
 SETTINGS = Settings(seed=1, epochs=1, learning_rate=1e-3, **LIMITS)
 
 
