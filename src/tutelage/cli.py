@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tutelage import __version__
-from tutelage.commands import retrieval
+from tutelage.commands import annotate, retrieval
 from tutelage.errors import TutelageError
 
 app = typer.Typer(
@@ -155,6 +155,7 @@ def ask(
         typer.echo(f"passage   {passage.title + '. ' if passage.title else ''}{passage.text}")
 
 
+app.add_typer(annotate.app)
 app.add_typer(retrieval.app)
 
 

@@ -17,7 +17,7 @@ from tutelage.methods.jobs import Event, Job
 from tutelage.runs import Stage
 from tutelage.tasks.load import Described
 
-OFTEN = ("writes", "lends soft labels")
+OFTEN = ("writes", "lends soft labels", "asks its teacher")
 """What jobs tell of after every batch."""
 
 

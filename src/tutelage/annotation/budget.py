@@ -94,7 +94,7 @@ def _table(path: Path) -> dict[str, Any]:
         raise RecipeError(f"teacher.prices: no file {str(path)!r}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"teacher.prices: {path}: not YAML in UTF-8. {error}") from error
-    if not isinstance(table, dict) or not isinstance(table.get("models"), dict):
+    if not isinstance(table, dict) or not isinstance(cast("dict[str, Any]", table).get("models"), dict):
         raise RecipeError(
             f"teacher.prices: {path}: expected `models:` with a line such as `name: {{input: 1, output: 2}}`"
         )

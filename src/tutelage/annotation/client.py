@@ -20,7 +20,7 @@ import openai
 
 from tutelage.annotation.budget import Usage
 from tutelage.annotation.outcomes import Fate, Outcome
-from tutelage.annotation.requests import Request
+from tutelage.annotation.requests import Endpoint, Request
 from tutelage.annotation.secrets import NO_KEY, OFFICIAL, without
 
 CONNECT = 15.0
@@ -87,7 +87,7 @@ class Client:
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._post(request, body)
-                return _read(response.text, request)
+                return _read(response.text, request.endpoint)
         except TimeoutError:
             return Fault(Fate.TIMED_OUT, f"no whole answer within {self._timeout:g} s")
         except openai.OpenAIError as error:
@@ -98,44 +98,42 @@ class Client:
 
     async def _post(self, request: Request, body: dict[str, Any]) -> Any:
         if request.endpoint == "completion":
-            known = {name: body.pop(name) for name in ("model", "prompt")}
-            return await self._sdk.completions.with_raw_response.create(**known, extra_body=body)
-        known = {name: body.pop(name) for name in ("model", "messages")}
-        return await self._sdk.chat.completions.with_raw_response.create(**known, extra_body=body)
+            completions: Any = self._sdk.completions.with_raw_response
+            return await completions.create(model=body.pop("model"), prompt=body.pop("prompt"), extra_body=body)
+        chat: Any = self._sdk.chat.completions.with_raw_response
+        return await chat.create(model=body.pop("model"), messages=body.pop("messages"), extra_body=body)
 
 
 # --- reading an answer
 
 
-def _read(text: str, request: Request) -> Reply | Fault:
+def _read(text: str, endpoint: Endpoint) -> Reply | Fault:
     """An answer, or what is wrong with it."""
     try:
         body: Any = json.loads(text)
     except ValueError:
         return Fault(Fate.GARBLED, f"not JSON: {text[:80]!r}")
-    return read_body(body, text, request)
+    return read_body(body, text, endpoint)
 
 
-def read_body(body: Any, text: str, request: Request) -> Reply | Fault:
+def read_body(body: Any, text: str, endpoint: Endpoint) -> Reply | Fault:
     """An answer of which the JSON is known; `text` is it as it came."""
-    rows = cast("dict[str, Any]", body).get("choices") if isinstance(body, dict) else None
+    values = _object(body)
+    rows = values.get("choices")
     if not isinstance(rows, list) or not rows:
         return Fault(Fate.GARBLED, f"no `choices` in {text[:80]!r}")
-    choices = [_choice(row, request) for row in cast("list[Any]", rows)]
+    choices = [_choice(row, endpoint) for row in cast("list[Any]", rows)]
     if not all(choices):
         return Fault(Fate.GARBLED, f"a choice without text in {text[:80]!r}")
-    return Reply(tuple(choice for choice in choices if choice), _usage(body.get("usage")), text)
+    return Reply(tuple(choice for choice in choices if choice), _usage(values.get("usage")), text)
 
 
-def _choice(row: Any, request: Request) -> Choice | None:
-    if not isinstance(row, Mapping):
+def _choice(row: Any, endpoint: Endpoint) -> Choice | None:
+    values = _object(row)
+    said = values if endpoint == "completion" else _object(values.get("message"))
+    if not said:
         return None
-    values = cast("Mapping[str, Any]", row)
-    message = values if request.endpoint == "completion" else values.get("message")
-    if not isinstance(message, Mapping):
-        return None
-    said = cast("Mapping[str, Any]", message)
-    text = said.get("text") if request.endpoint == "completion" else said.get("content")
+    text = said.get("text") if endpoint == "completion" else said.get("content")
     if text is not None and not isinstance(text, str):
         return None
     reason = values.get("finish_reason")
@@ -147,11 +145,16 @@ def _choice(row: Any, request: Request) -> Choice | None:
 
 
 def _usage(found: Any) -> Usage | None:
-    counts = cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
-    tokens = [counts.get("prompt_tokens"), counts.get("completion_tokens", 0)]
-    if not all(isinstance(n, int) and n >= 0 for n in tokens):
+    counts = _object(found)
+    read, written = counts.get("prompt_tokens"), counts.get("completion_tokens", 0)
+    if not isinstance(read, int) or not isinstance(written, int) or read < 0 or written < 0:
         return None
-    return Usage(*cast("list[int]", tokens))
+    return Usage(read, written)
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """A JSON object; an empty one where the value is something else."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 # --- reading a fault
@@ -184,11 +187,9 @@ def status_fault(status: int, headers: Mapping[str, str], said: str, code: str =
 
 def _said(error: openai.APIStatusError) -> str:
     """What the server says, whichever of the customary places it says it in."""
-    body: Any = error.body
-    for name in ("message", "detail", "error"):
-        if isinstance(body, dict) and (found := cast("dict[str, Any]", body).get(name)):
-            return " ".join(str(found).split())
-    return " ".join(str(body if body is not None else error.response.text).split())
+    body = _object(error.body)
+    said = next((body[name] for name in ("message", "detail", "error") if body.get(name)), error.body)
+    return " ".join(str(error.response.text if said is None else said).split())
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

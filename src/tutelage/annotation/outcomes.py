@@ -25,6 +25,11 @@ class Fate(StrEnum):
     """The process that made the call was killed before the answer was stored."""
 
     @property
+    def is_fault(self) -> bool:
+        """Whether no answer came of it."""
+        return self is not Fate.ANSWERED
+
+    @property
     def is_free(self) -> bool:
         """Whether it certainly cost nothing: the server said so by its status, or was never reached."""
         return self in (Fate.SLOWED, Fate.BROKEN, Fate.UNREACHED, Fate.REJECTED, Fate.DENIED)

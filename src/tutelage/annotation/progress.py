@@ -43,6 +43,11 @@ class Progress:
         new = self.done - self.before
         return (self.total - self.done) * self.seconds / new if new > 0 else None
 
+    @property
+    def money(self) -> str | None:
+        """What it has cost until now; None without prices."""
+        return f"{in_money(self.cost):.4f} {self.currency}" if self.cost is not None else None
+
     def line(self) -> str:
         """All of it in one line."""
         rate = (self.done - self.before) / self.seconds if self.seconds > 0 else 0.0
@@ -50,10 +55,10 @@ class Progress:
             f"{self.done:,}/{self.total:,}",
             f"{rate:.1f}/s" if rate >= 1 or rate == 0 else f"{rate * 60:.1f}/min",
             f"{self.tokens_read:,} + {self.tokens_written:,} tokens",
-            f"{in_money(self.cost):.4f} {self.currency}" if self.cost is not None else "",
+            self.money or "",
             f"{duration(self.left)} left" if self.left is not None else "",
             f"{self.under_way} under way" + (f" of {self.allowed}" if self.allowed else ""),
-            *(f"{count} {fate}" for fate, count in self.fates.items() if fate is not Fate.ANSWERED),
+            *(f"{count} {fate}" for fate, count in self.fates.items() if fate.is_fault),
         ]
         return "  ".join(part for part in parts if part)
 

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from tutelage.annotation.budget import Price
@@ -173,9 +174,8 @@ class Round:
         self.clerk.do(claim).add_done_callback(lambda done: self.events.put_nowait(lambda: self._got(calls, done)))
 
     def _claimed(self, store: Store, call: Waiting) -> Claimed:
-        price = self.price
-        most = (lambda samples: price.most(call.request, samples)) if price else None
-        return store.claim(call.request, call.samples, price=most, budget=self.budget)
+        price = partial(self.price.most, call.request) if self.price else None
+        return store.claim(call.request, call.samples, price=price, budget=self.budget)
 
     def _got(self, calls: list[Waiting], done: asyncio.Future[list[Claimed]]) -> None:
         self.claiming = False

@@ -27,7 +27,7 @@ from typing import Any, Literal, NamedTuple
 from filelock import FileLock, Timeout
 
 from tutelage.annotation.outcomes import Fate, Outcome
-from tutelage.annotation.requests import Request
+from tutelage.annotation.requests import Endpoint, Request
 from tutelage.errors import RunError
 
 VERSION = 1
@@ -273,6 +273,11 @@ class Store:
         [(reserved,)] = self._rows("SELECT coalesce(sum(reserved), 0) FROM claims")
         return spent + perhaps + reserved
 
+    def endpoint(self, key: str) -> Endpoint:
+        """How a request was asked, or is to be."""
+        [(endpoint,)] = self._rows("SELECT endpoint FROM requests WHERE key = ?", (key,))
+        return endpoint
+
     def bodies(self, keys: Collection[str]) -> dict[str, str]:
         """The answers as they came, the last of each request; for looking."""
         wanted = set(keys)
@@ -287,9 +292,9 @@ class Store:
 
     # --- inside
 
-    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         with self._explained():
-            yield from self._db.execute(query)
+            yield from self._db.execute(query, values)
 
     def _those_in(self, table: Literal["answers", "claims"], key: str, samples: Sequence[int]) -> set[int]:
         there = {row[0] for row in self._db.execute(f"SELECT sample FROM {table} WHERE key = ?", (key,))}

@@ -44,7 +44,7 @@ def check_folder(folder: Path) -> None:
     if (
         folder.is_dir()
         and any(folder.iterdir())
-        and not ((folder / "stages").is_dir() or (folder / "run.lock").exists())
+        and not any((folder / name).exists() for name in ("stages", "run.lock", "teacher"))
     ):
         raise RunError(f"{folder} is not empty and holds no run of tutelage. Choose another --out.")
 

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
 
-from tutelage.errors import RecipeError, TaskError
+from pydantic import ValidationError
+
+from tutelage.errors import RecipeError, TaskError, all_problems
 from tutelage.generation.recorded import Columns, read_recorded
+from tutelage.methods.asked_teachers import ASKED, Desk, ask_teacher, asked_source, check_asked, share_order
+from tutelage.methods.written import Taught, Teacher
 from tutelage.plugins import resolve
 from tutelage.recipe import TaskSection, TeacherSection
 from tutelage.runs import Json
 from tutelage.tasks import load as tasks
 from tutelage.tasks.published import locate, recorded_paths
 from tutelage.tasks.task import Task
-from tutelage.types import Question, Rationale
-
-
-class Taught(NamedTuple):
-    """What a teacher wrote, not yet judged."""
-
-    rationales: list[Rationale]
-    asked: int
-    """Questions the teacher was asked."""
-    notes: list[str]
-    """What became of the texts of a file, e.g. how many match no question."""
-
-
-Teacher = Callable[[TeacherSection, TaskSection, Sequence[Question]], Taught]
-"""How a backend is called: its settings, the task's, and the questions it is asked."""
+from tutelage.types import Question
 
 
 def load_task(section: TaskSection) -> Task:
@@ -58,29 +49,87 @@ def _refuse_ignored(section: TaskSection) -> None:
         raise TaskError("`data:` beside `train:`. One is the folder of a built-in task, the other your own file.")
 
 
-def annotate(section: TeacherSection, task: TaskSection, questions: Sequence[Question]) -> Taught:
-    """Ask the teacher: at most `samples` rationales for each question of its share."""
-    backend: Teacher = resolve(section.backend, TEACHERS, "teacher backend")
-    return backend(section, task, share_of(questions, section.share))
+def annotate(
+    section: TeacherSection, task: TaskSection, questions: Sequence[Question], desk: Desk | None = None
+) -> Taught:
+    """Ask the teacher: at most `samples` rationales for each question of its share.
+
+    Several teachers are asked a part each, chosen by the hash of the questions' ids. Without a desk nobody is asked who
+    might charge for it.
+    """
+    shared = share_of(questions, section.share)
+    return _together([_one(part, task, mine, desk) for part, mine in parts_of(section, shared)])
+
+
+def parts_of(section: TeacherSection, questions: Sequence[Question]) -> list[tuple[TeacherSection, list[Question]]]:
+    """Each teacher with the questions it is asked; a question belongs to one of them, whatever the others are."""
+    ends = list(accumulate(share for share, _ in section.parts))
+    found: list[tuple[TeacherSection, list[Question]]] = [(part, []) for _, part in section.parts]
+    for question in questions:
+        place = int(hashlib.sha256(f"mix:{question.id}".encode()).hexdigest()[:12], 16) / 16**12
+        found[next((n for n, end in enumerate(ends) if place < end), len(ends) - 1)][1].append(question)
+    return found
+
+
+def _one(section: TeacherSection, task: TaskSection, questions: Sequence[Question], desk: Desk | None) -> Taught:
+    if section.backend not in ASKED:
+        backend: Teacher = resolve(section.backend, TEACHERS, "teacher backend")
+        return backend(section, task, questions)
+    if desk is None:
+        return Taught([], len(questions), [f"{section.model} was not asked"])
+    return ask_teacher(section, task, questions, desk)
+
+
+def _together(found: Sequence[Taught]) -> Taught:
+    unwritten: Counter[str] = Counter()
+    for taught in found:
+        unwritten.update(taught.unwritten)
+    return Taught(
+        [rationale for taught in found for rationale in taught.rationales],
+        sum(taught.asked for taught in found),
+        [note for taught in found for note in taught.notes],
+        dict(unwritten),
+        [books for taught in found for books in taught.books],
+    )
 
 
 def share_of(questions: Sequence[Question], share: float) -> list[Question]:
     """A share of the questions, at least one, chosen by the hash of their ids: a larger share holds the smaller one."""
-    chosen = sorted(questions, key=lambda q: hashlib.sha256(f"share:{q.id}".encode()).hexdigest())
+    chosen = sorted(questions, key=share_order)
     kept = {q.id for q in chosen[: max(1, round(len(chosen) * share))]}
     return [q for q in questions if q.id in kept]
 
 
 def check_teacher(section: TeacherSection, task: TaskSection) -> None:
     """Raise what would stop the teacher before it is asked anything."""
-    resolve(section.backend, TEACHERS, "teacher backend")
-    if section.backend == "pocket" and not task.name.startswith("pocket/"):
-        raise RecipeError(f"the pocket teacher knows the pocket tasks alone, not {task.name!r}")
+    for _, part in _parts(section):
+        if part.backend in ASKED:
+            check_asked(part)
+        else:
+            resolve(part.backend, {**TEACHERS, **dict.fromkeys(ASKED)}, "teacher backend")
+        if part.backend == "pocket" and not task.name.startswith("pocket/"):
+            raise RecipeError(f"the pocket teacher knows the pocket tasks alone, not {task.name!r}")
     source_of(section, task)
 
 
 def source_of(section: TeacherSection, task: TaskSection) -> Json:
-    """What the teacher's words depend on besides its settings: the content of the file they are read from."""
+    """What the teacher's words depend on besides its settings: the file they are read from, the words of a prompt."""
+    if section.mix:
+        return [_source_of(part, task) for _, part in _parts(section)]
+    return _source_of(section, task)
+
+
+def _parts(section: TeacherSection) -> list[tuple[float, TeacherSection]]:
+    try:
+        return section.parts
+    except ValidationError as error:
+        told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise RecipeError(all_problems("teacher.mix: a `set:` changes a key to what it cannot be:", told)) from None
+
+
+def _source_of(section: TeacherSection, task: TaskSection) -> Json:
+    if section.backend in ASKED:
+        return asked_source(section)
     if section.backend != "recorded":
         return None
     with recorded_path(section, task).open("rb") as file:

@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tutelage import checkpoints
-from tutelage.errors import RecipeError, all_problems
+from tutelage.errors import RecipeError
 from tutelage.formats import Format, get_format
+from tutelage.methods.annotating import annotated
 from tutelage.methods.knowledge import Knowledge
 from tutelage.methods.lessons import EXPLAIN, GOLD, PREDICT, Lessons
 from tutelage.methods.predicting import load, predictions
-from tutelage.methods.sources import annotate, source_of
 from tutelage.methods.verifying import verified
 from tutelage.rationales.keep import Kept, keep
 from tutelage.recipe import LearnerSection, MentorSection, Recipe
 from tutelage.runs import Json, Stage, Workspace, fingerprint, read_json, read_jsonl, write_json, write_jsonl
-from tutelage.tasks.grading import graded
 from tutelage.tasks.task import Task
 from tutelage.types import Example, Question, Rationale, Split, rationale_from_json, to_json
 
@@ -101,45 +100,8 @@ class Study:
 
     def taught(self) -> Stage:
         """The teacher's rationales that are learnt from: correct, distinct and, with a verifier, convincing."""
-        written = self._annotated()
+        written = annotated(self)
         return verified(self, written, self.recipe.verifier) if self.recipe.verifier else written
-
-    def _annotated(self) -> Stage:
-        """The teacher's rationales for train and dev questions, judged; correct, distinct ones are kept."""
-        teacher = self.recipe.teacher
-        if teacher is None:
-            raise RecipeError("teacher: missing, and an arm of this recipe learns from rationales")
-        inputs: dict[str, Json] = {
-            "questions": self.questions().fingerprint,
-            "teacher": teacher.model_dump(mode="json"),
-            "source": source_of(teacher, self.recipe.task),
-        }
-
-        def make(folder: Path) -> None:
-            questions = {q.id: q for q in (*self.of("train"), *self.of("dev"))}
-            written = annotate(teacher, self.recipe.task, tuple(questions.values()))
-            judged = [
-                graded(r, questions[r.question_id], self.task.answer_type, trust_file=teacher.trust_file)
-                for r in written.rationales
-            ]
-            kept = keep(judged, per_question=teacher.keep, questions=questions)
-            if not kept.rationales:
-                counts = [f"{count} {reason}" for reason, count in kept.counts.items()]
-                advice = "Is it the file of this task, and are its answers read as `task.answers` says?"
-                raise RecipeError(all_problems("teacher: no rationale was kept:", [*counts, *written.notes], advice))
-            write_jsonl(folder / "rationales.jsonl", (to_json(r) for r in judged))
-            write_jsonl(folder / "kept.jsonl", (to_json(r) for r in kept.rationales))
-            write_json(
-                folder / "yield.json",
-                {
-                    "counts": dict(kept.counts),
-                    "questions": kept.questions,
-                    "asked": written.asked,
-                    "notes": list(written.notes),
-                },
-            )
-
-        return self.workspace.stage("rationales", inputs, make)
 
     @property
     def mentor(self) -> MentorSection:

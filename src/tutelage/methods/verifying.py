@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tutelage import checkpoints
 from tutelage.errors import RecipeError, all_problems
 from tutelage.formats import Format
-from tutelage.rationales.keep import keep
+from tutelage.methods.annotating import chosen
 from tutelage.recipe import VerifierSection
 from tutelage.runs import Json, Stage, read_json, read_jsonl, write_json, write_jsonl
 from tutelage.types import Question, rationale_from_json, to_json
@@ -57,7 +57,7 @@ def verified(study: Study, taught: Stage, settings: VerifierSection) -> Stage:
             place=settings.place,
             prompt=_with_shots(study, taught, settings, lm, fmt) if settings.shots else None,
         )
-        kept = keep(combined(found, match=settings.match), per_question=inputs["keep"], questions=questions)  # type: ignore[arg-type]
+        kept = chosen(combined(found, match=settings.match), study.recipe.teacher, questions)
         if not kept.rationales:
             told = [f"{count} {outcome}" for outcome, count in counts(found).items()]
             advice = "A larger verifier, or `verifier.shots`, may follow them better; or leave the verifier out."

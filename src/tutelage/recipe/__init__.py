@@ -21,7 +21,7 @@ from tutelage.recipe.published import PUBLISHED
 from tutelage.recipe.recipe import Recipe, parse
 from tutelage.recipe.scoring import ComputeSection, FewShotSection, ScoreSection
 from tutelage.recipe.task import FieldMap, TaskSection
-from tutelage.recipe.teacher import TeacherSection
+from tutelage.recipe.teacher import MixedTeacher, PriceSection, TeacherSection, told
 from tutelage.recipe.verifier import VerifierSection
 
 __all__ = [
@@ -35,6 +35,8 @@ __all__ = [
     "LoraSection",
     "MccSection",
     "MentorSection",
+    "MixedTeacher",
+    "PriceSection",
     "Recipe",
     "RerankerSection",
     "ScoreSection",
@@ -49,4 +51,5 @@ __all__ = [
     "load",
     "override",
     "parse",
+    "told",
 ]

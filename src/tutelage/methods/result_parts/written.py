@@ -40,8 +40,15 @@ def _source(recipe: Recipe, use: Shared, mentor: str | None) -> Any:
         "questions": found["questions"],
         "without_teacher": found.get("without_teacher"),
         "gained": found.get("gained"),
+        "cost": _cost(use.stage.folder),
         "notes": [*found["notes"], *_verified(found.get("verifier", {}))],
     }
+
+
+def _cost(stage: Path) -> Json:
+    """What a teacher that was asked by prompts has cost."""
+    path = stage / "cost.json"
+    return read_json(path) if path.is_file() else None
 
 
 def _verified(outcomes: Mapping[str, int]) -> list[str]:
@@ -54,7 +61,9 @@ def _verified(outcomes: Mapping[str, int]) -> list[str]:
 def _teacher_name(recipe: Recipe) -> str:
     teacher = recipe.teacher
     assert teacher is not None  # its stage exists
-    return teacher.backend + (f" ({Path(teacher.path).name})" if teacher.path else "")
+    if teacher.mix:
+        return " and ".join(dict.fromkeys(part.model or part.backend for _, part in teacher.parts))
+    return teacher.model or teacher.backend + (f" ({Path(teacher.path).name})" if teacher.path else "")
 
 
 def soft_labels(recipe: Recipe, plans: Plans) -> list[Json]:

@@ -1,0 +1,204 @@
+"""`tutelage annotate`: ask the teacher of a recipe, and see what it writes, how much of it is right, what it costs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tutelage.errors import RecipeError, TeacherError
+
+if TYPE_CHECKING:
+    from tutelage.annotation.progress import Progress
+    from tutelage.methods.annotating import Annotated as Found
+    from tutelage.methods.asked_teachers import Asked, Desk
+    from tutelage.methods.study import Study
+    from tutelage.recipe import TeacherSection
+
+app = typer.Typer()
+
+RecipeName = Annotated[str, typer.Argument(help="A built-in recipe (`tutelage recipes`) or the path of a YAML file.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Changes such as `teacher.samples=3`.")]
+
+
+@app.command()
+def annotate(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Folder of the run. Default: runs/RECIPE.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSONL of judged rationales.")] = None,
+    preview: Annotated[int, typer.Option(help="Show what is sent for so many questions, and ask nothing.", min=0)] = 0,
+    budget: Annotated[float | None, typer.Option(help="Never spend more, with what was spent before.")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again for what failed, was rejected, refused or empty.")
+    ] = False,
+    batch: Annotated[
+        str | None, typer.Option(help="write, submit or collect files of OpenAI's Batch API, at half price.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Ask the teacher of a recipe for its rationales.
+
+    Every answer is kept. Given again, the command asks only for what is missing, and `tutelage run` of the same recipe
+    in the same run folder finds the answers there and pays nothing more.
+    """
+    from tutelage.methods.annotating import cost_of, write
+
+    changes = [*(overrides or ()), *([] if budget is None else [f"teacher.budget={budget}"])]
+    study = _study(recipe, changes, run)
+    desk = _desk(study, retry=retry_failed)
+    if preview:
+        _preview(study, desk, preview)
+        return
+    _estimate(study, desk)
+    if batch is not None:
+        _batch(study, desk, batch)
+        return
+    try:
+        with _line(quiet=quiet) as tell:
+            found = write(study, desk.telling(tell))
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command asks for what is missing", err=True)
+        raise typer.Exit(130) from None
+    path = out or desk.folder / "teacher" / "rationales.jsonl"
+    _leave(study, found, path)
+    _tell_yield(found)
+    if found.written.books:
+        _tell_cost(cost_of(found))
+    typer.echo(f"rationales  {path}")
+
+
+def _study(recipe: str, overrides: list[str], folder: Path | None) -> Study:
+    from tutelage import recipe as recipes
+    from tutelage.methods import run as runner
+    from tutelage.methods.sources import check_teacher, load_task
+    from tutelage.methods.study import Study
+    from tutelage.runs import Workspace
+
+    parsed, _ = recipes.load(recipe, overrides)
+    if parsed.teacher is None:
+        raise RecipeError(f"{recipe}: teacher: missing; there is nobody to ask")
+    where = folder or runner.default_folder(recipe)
+    runner.check_folder(where)
+    check_teacher(parsed.teacher, parsed.task)
+    return Study(parsed, load_task(parsed.task), Workspace(where))
+
+
+def _desk(study: Study, *, retry: bool) -> Desk:
+    from tutelage.methods.annotating import with_passages
+    from tutelage.methods.asked_teachers import Desk
+
+    return with_passages(study, Desk(study.workspace.folder, study.task.answer_type.name, retry=retry))
+
+
+def _asked(study: Study, desk: Desk) -> list[tuple[TeacherSection, list[Asked]]]:
+    """Each teacher that is asked by prompts, with what it is sent."""
+    from tutelage.methods.annotating import asked_questions, teacher_of
+    from tutelage.methods.asked_teachers import ASKED, asked_of
+    from tutelage.methods.sources import parts_of, share_of
+
+    teacher = teacher_of(study)
+    questions = share_of(list(asked_questions(study).values()), teacher.share)
+    return [
+        (part, asked_of(part, study.recipe.task, mine, desk))
+        for part, mine in parts_of(teacher, questions)
+        if part.backend in ASKED
+    ]
+
+
+def _preview(study: Study, desk: Desk, count: int) -> None:
+    for teacher, asked in _asked(study, desk):
+        for each in asked[:count]:
+            typer.echo(f"=== {teacher.model}, {each.question.id}, {each.wish.samples} samples")
+            for message in each.wish.request.messages:
+                typer.echo(f"--- {message.role}\n{message.text}")
+            typer.echo(f"--- and with it\n{json.dumps(dict(each.wish.request.sampling))}\n")
+
+
+def _estimate(study: Study, desk: Desk) -> None:
+    from tutelage.annotation.store import Store
+    from tutelage.methods.estimate import estimate
+
+    teachers = _asked(study, desk)
+    if not teachers:
+        return
+    with Store(desk.store) as store:
+        for teacher, asked in teachers:
+            typer.echo(estimate(teacher, asked, store).line())
+
+
+@contextmanager
+def _line(*, quiet: bool) -> Generator[Callable[[Progress], None] | None]:
+    """A line that is written over on a terminal, and a line for each tenth elsewhere."""
+    if quiet:
+        yield None
+        return
+    live, tenths = sys.stderr.isatty(), set[int]()
+
+    def tell(progress: Progress) -> None:
+        tenth = 10 * progress.done // max(1, progress.total)
+        if live:
+            print(f"\r\x1b[K{progress.line()}", end="", file=sys.stderr, flush=True)
+        elif tenth not in tenths:
+            tenths.add(tenth)
+            print(progress.line(), file=sys.stderr, flush=True)
+
+    try:
+        yield tell
+    finally:
+        if live:
+            print(file=sys.stderr)
+
+
+def _leave(study: Study, found: Found, path: Path) -> None:
+    """The judged rationales as rows that `teacher: {backend: recorded, path: ...}` reads."""
+    from tutelage.methods.annotating import asked_questions
+    from tutelage.runs import write_jsonl
+    from tutelage.types import to_json
+
+    questions = asked_questions(study)
+    finished = [r for r in found.judged if r.finished]
+    write_jsonl(path, ({"question": questions[r.question_id].text, **to_json(r)} for r in finished))
+
+
+def _tell_yield(found: Found) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    total = sum(found.counts.values())
+    table = Table("", "samples", "share", box=None, padding=(0, 2, 0, 0))
+    for reason, count in sorted(found.counts.items(), key=lambda item: -item[1]):
+        table.add_row(reason, f"{count:,}", f"{100 * count / total:.1f}%")
+    Console().print(table)
+    typer.echo(f"{found.kept.questions:,} of {found.written.asked:,} questions have a kept rationale")
+    for note in found.written.notes:
+        typer.echo(note)
+
+
+def _tell_cost(cost: dict[str, Any]) -> None:
+    from tutelage.report.cost import cost_lines
+
+    for line in cost_lines(cost):
+        typer.echo(line)
+
+
+def _batch(study: Study, desk: Desk, step: str) -> None:
+    from tutelage.methods import batches
+
+    known: dict[str, Callable[..., list[str]]] = {
+        "write": batches.write,
+        "submit": batches.submit,
+        "collect": batches.collect,
+    }
+    if step not in known:
+        raise RecipeError(f"--batch {step!r}: expected write, submit or collect")
+    for teacher, asked in _asked(study, desk):
+        if teacher.backend != "openai":
+            raise TeacherError(f"--batch: backend {teacher.backend!r} has no batches")
+        for line in known[step](teacher, asked, desk):
+            typer.echo(line)

@@ -1,0 +1,345 @@
+"""Teachers that are asked by prompts: behind a server, or a model on this machine. Their answers are kept for good.
+
+    runs/my-own/teacher/answers.sqlite      every call and every answer, whatever stage or recipe it was asked for
+
+Stages come and go with the settings; what was paid for stays beside them, keyed by what was asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tutelage import checkpoints
+from tutelage.annotation.annotate import Finished, Wish, annotate
+from tutelage.annotation.budget import Price, in_money, read_price
+from tutelage.annotation.outcomes import RETRIED, Outcome
+from tutelage.annotation.progress import Progress, Tell
+from tutelage.annotation.prompting import Prompt, SolvedQuestion, default_prompt, our_shots, shots_fingerprint
+from tutelage.annotation.requests import Message, Request
+from tutelage.annotation.round import Manner
+from tutelage.annotation.secrets import OFFICIAL, check_address, read_key
+from tutelage.annotation.store import Answer, Store, Totals
+from tutelage.errors import RecipeError, TaskError, TeacherError, all_problems
+from tutelage.formats import Format, get_format
+from tutelage.methods.written import Taught
+from tutelage.recipe import TaskSection, TeacherSection
+from tutelage.rows import read_rows
+from tutelage.runs import Json, fingerprint
+from tutelage.types import Passage, Question, Rationale
+
+if TYPE_CHECKING:
+    from tutelage.generation.generator import Generator
+    from tutelage.models import LanguageModel
+
+ASKED = ("openai", "local", "vllm")
+"""Backends that are asked by prompts."""
+
+STORE = Path("teacher") / "answers.sqlite"
+"""Within a run folder."""
+
+FEW_FAILURES = 0.05
+"""A stage may be finished with so large a share of samples failed; with more it waits for a better day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where teachers are asked from: what they are asked with, and where their answers go."""
+
+    folder: Path
+    """The run folder."""
+    answers: str
+    """Name of the task's answer type."""
+    passages: Mapping[str, Sequence[Passage]] = field(default_factory=dict[str, Sequence[Passage]])
+    """What each question finds, by id; for teachers that are shown it."""
+    tell: Tell | None = None
+    retry: bool = False
+    """Ask again for what failed, was rejected or refused, or came back empty."""
+
+    def telling(self, tell: Tell | None) -> Desk:
+        """The same desk, watched."""
+        return replace(self, tell=tell)
+
+    @property
+    def store(self) -> Path:
+        """The file of answers."""
+        return self.folder / STORE
+
+
+class Asked(NamedTuple):
+    """A question and what a teacher is sent for it."""
+
+    question: Question
+    wish: Wish
+    passages: tuple[Passage, ...]
+
+
+def check_asked(section: TeacherSection) -> None:
+    """Raise what would stop a teacher before it is asked anything: no model, no key, no price, a broken template."""
+    if section.model is None:
+        raise RecipeError(f"teacher.model: missing; backend {section.backend!r} needs the name of a model")
+    get_format(section.reads)
+    prompt_of(section)
+    if section.shots_file is not None:
+        _read_shots(section)
+    if section.backend == "openai":
+        check_address(section.base_url, section.api_key_env)
+        price = price_of(section)
+        if price is None and section.budget is not None:
+            raise RecipeError("teacher.prices: missing, and a budget needs them")
+        if price is not None and section.max_tokens is None and section.budget is not None:
+            raise RecipeError("teacher.max_tokens: null, so that no call has a highest price. Set it.")
+    else:
+        checkpoints.fingerprint(section.model)
+
+
+def asked_source(section: TeacherSection) -> Json:
+    """What a teacher's words depend on besides its settings: those of its prompt, and its weights if they are here."""
+    weights = None if section.backend == "openai" or section.model is None else checkpoints.fingerprint(section.model)
+    told: dict[str, Json] = {"prompt": prompt_of(section).fingerprint, "weights": weights}
+    if section.shots_file:
+        rows: list[Json] = [list(map(str, shot)) for shot in _read_shots(section)]
+        return {**told, "shots": fingerprint({"rows": rows})}
+    return {**told, "shots": shots_fingerprint() if section.shots else None}
+
+
+# --- what is sent
+
+
+def asked_of(section: TeacherSection, task: TaskSection, questions: Sequence[Question], desk: Desk) -> list[Asked]:
+    """What a teacher is sent for each question, in the order in which a larger share adds them.
+
+    So what a budget has bought is the share of a smaller study, which costs nothing more.
+    """
+    prompt, sampling = prompt_of(section), sampling_of(section)
+    shots = _shots(section, task, desk.answers)
+    found: list[Asked] = []
+    for question in sorted(questions, key=share_order):
+        passages = tuple(desk.passages.get(question.id, ())) if section.passages else ()
+        fewer = [shot for shot in shots if shot.question != question.text]
+        messages = prompt.messages(question, desk.answers, passages=passages, shots=fewer, words=section.words)
+        found.append(Asked(question, Wish(_request(section, messages, sampling), section.samples or 1), passages))
+    return found
+
+
+def share_order(question: Question) -> str:
+    """The order in which questions join a growing share."""
+    return hashlib.sha256(f"share:{question.id}".encode()).hexdigest()
+
+
+def prompt_of(section: TeacherSection) -> Prompt:
+    """The template of a teacher."""
+    return Prompt(section.prompt or default_prompt(hint=section.hint, shots=section.shots), hint=section.hint)
+
+
+def sampling_of(section: TeacherSection) -> dict[str, Any]:
+    """Sampling in the server's words. OpenAI's own newer models know the limit by its newer name alone."""
+    official = section.backend == "openai" and (section.base_url or OFFICIAL).rstrip("/") == OFFICIAL
+    limit = "max_completion_tokens" if official and section.endpoint == "chat" else "max_tokens"
+    values = {"temperature": section.temperature, "top_p": section.top_p, limit: section.max_tokens}
+    seeded = {} if section.backend == "openai" else {"seed": section.seed}
+    return {key: value for key, value in values.items() if value is not None} | seeded | section.extra
+
+
+def _request(section: TeacherSection, messages: tuple[Message, ...], sampling: Mapping[str, Any]) -> Request:
+    return Request(section.model or "", messages, sampling, section.endpoint)
+
+
+def _shots(section: TeacherSection, task: TaskSection, answers: str) -> Sequence[SolvedQuestion]:
+    if not section.shots:
+        return ()
+    known = _read_shots(section) if section.shots_file else our_shots(task.name, answers)
+    if len(known) < section.shots:
+        where = section.shots_file or "our own solved questions"
+        raise RecipeError(f"teacher.shots: {section.shots} wanted, but {where} holds {len(known)}")
+    return known[: section.shots]
+
+
+def _read_shots(section: TeacherSection) -> list[SolvedQuestion]:
+    problems: list[str] = []
+    found: list[SolvedQuestion] = []
+    for row in read_rows(section.shots_file or "", problems):
+        question, rationale, answer = (row.values.get(name) for name in ("question", "rationale", "answer"))
+        if not question or not rationale or answer is None:
+            problems.append(
+                f"{row.where}: expected question, rationale and answer; the row has {', '.join(row.values)}"
+            )
+            continue
+        choices = tuple(map(str, row.values.get("choices") or ()))
+        found.append(SolvedQuestion(str(question), choices, str(rationale), str(answer)))
+    if problems:
+        raise TaskError(all_problems(f"teacher.shots_file: {section.shots_file}:", problems))
+    return found
+
+
+# --- asking
+
+
+def ask_teacher(section: TeacherSection, task: TaskSection, questions: Sequence[Question], desk: Desk) -> Taught:
+    """What a teacher writes for these questions, read but not judged.
+
+    Raises TeacherError where the budget ends it, or where too many samples failed: all that was answered is stored.
+    """
+    asked = asked_of(section, task, questions, desk)
+    wishes = [each.wish for each in asked]
+    with Store(desk.store) as store:
+        before = _forget(store, wishes, desk)
+        finished = _write(section, wishes, store, desk)
+        keys = {wish.request.key for wish in wishes}
+        known, totals = store.answers(keys), store.totals(keys)
+    if finished.over_budget:
+        raise TeacherError(_out_of_money(section, asked, known, len(questions)))
+    failed = finished.progress.outcomes[Outcome.FAILED]
+    if failed > FEW_FAILURES * finished.progress.total:
+        raise TeacherError(
+            f"{failed} of {finished.progress.total} samples failed after {section.retries + 1} tries each. What was "
+            "answered is stored. `tutelage annotate RECIPE --retry-failed` asks for the failed ones again."
+        )
+    return read_taught(section, asked, known, totals, before)
+
+
+def _forget(store: Store, wishes: Sequence[Wish], desk: Desk) -> int:
+    return store.forget({wish.request.key for wish in wishes}, RETRIED) if desk.retry else 0
+
+
+def _write(section: TeacherSection, wishes: Sequence[Wish], store: Store, desk: Desk) -> Finished:
+    if section.backend != "openai":
+        return Finished(_write_here(section, wishes, store, desk.tell), over_budget=False)
+    from tutelage.annotation.client import Client
+
+    key = read_key(section.base_url, section.api_key_env)
+    return annotate(
+        wishes,
+        store,
+        lambda: Client(base_url=section.base_url, key=key, timeout=section.timeout),
+        manner=Manner(concurrency=section.concurrency, retries=section.retries, backoff=section.backoff),
+        price=price_of(section),
+        budget=section.budget,
+        tell=desk.tell,
+    )
+
+
+def _write_here(section: TeacherSection, wishes: Sequence[Wish], store: Store, tell: Tell | None) -> Progress:
+    from tutelage.annotation.in_process import annotate_here
+
+    writer = _Here(section)
+    return annotate_here(wishes, store, writer.generator, writer.put, seed=section.seed, tell=tell)
+
+
+class _Here:
+    """A model in this process, loaded when it is needed, and how it is put to it."""
+
+    def __init__(self, section: TeacherSection) -> None:
+        self.section = section
+        self._chats = section.endpoint == "chat"
+
+    def generator(self) -> Generator:
+        section, limit = self.section, self.section.max_tokens or 512
+        assert section.model is not None  # `check_asked` has looked
+        if section.backend == "vllm":
+            from tutelage.generation.vllm import VllmGenerator
+
+            return VllmGenerator(section.model, max_new_tokens=limit, chat=self._chats)
+        from tutelage import models
+        from tutelage.generation.chat import conversing
+        from tutelage.generation.local import LocalGenerator
+
+        plain = models.load(section.model, device=None if section.device == "auto" else section.device)
+        chat = conversing(plain) if self._chats else None
+        self._chats = chat is not None
+        lm: LanguageModel = chat or plain
+        return LocalGenerator(lm, max_new_tokens=limit, batch_tokens=section.batch_tokens)
+
+    def put(self, request: Request) -> str:
+        """A conversation as JSON for a model that converses, else one text."""
+        import json
+
+        if self._chats:
+            return json.dumps(request.body["messages"])
+        return "\n\n".join(message.text for message in request.messages)
+
+
+def price_of(section: TeacherSection) -> Price | None:
+    """What the teacher's model costs; None where the recipe does not say."""
+    if section.prices is None or section.model is None:
+        return None
+    return read_price(section.model, section.prices if isinstance(section.prices, str) else section.prices.model_dump())
+
+
+def _out_of_money(
+    section: TeacherSection, asked: Sequence[Asked], known: Mapping[str, Mapping[int, Answer]], questions: int
+) -> str:
+    whole = 0
+    for each in asked:
+        if len(known.get(each.wish.request.key, {})) < each.wish.samples:
+            break
+        whole += 1
+    share = section.share * whole / max(1, questions)
+    enough = f", or `teacher.share={share:.4f}`, which makes do with what is there" if whole else ""
+    return (
+        f"the budget of {section.budget:g} is spent after {whole} of {len(asked)} questions. All answers are stored. "
+        f"Raise `teacher.budget`{enough}."
+    )
+
+
+# --- reading
+
+
+def read_taught(
+    section: TeacherSection,
+    asked: Sequence[Asked],
+    known: Mapping[str, Mapping[int, Answer]],
+    totals: Totals,
+    retried: int = 0,
+) -> Taught:
+    """Rationales out of the answers that are there; what has no text is counted by its outcome."""
+    fmt = get_format(section.reads)
+    rationales: list[Rationale] = []
+    outcomes: Counter[Outcome] = Counter()
+    for each in asked:
+        for sample, answer in sorted(known.get(each.wish.request.key, {}).items()):
+            if sample < each.wish.samples:
+                outcomes[answer.outcome] += 1
+                if answer.outcome.has_text:
+                    rationales.append(_rationale(section, each, answer, fmt))
+    unwritten = {str(o): n for o, n in outcomes.items() if not o.has_text}
+    notes = [f"{section.model}: {retried} samples were asked for again"] if retried else []
+    return Taught(rationales, len(asked), notes, unwritten, [_books(section, outcomes, totals)])
+
+
+def _rationale(section: TeacherSection, asked: Asked, answer: Answer, fmt: Format) -> Rationale:
+    reading = fmt.read(without_thinking(answer.text))
+    return Rationale(
+        question_id=asked.question.id,
+        source=f"teacher:{section.model}",
+        sample=answer.sample,
+        text=reading.rationale,
+        answer=reading.answer,
+        verdict=None,
+        passage_ids=tuple(passage.id for passage in asked.passages),
+        tokens=answer.tokens,
+        finished=answer.outcome is not Outcome.CUT,
+    )
+
+
+def without_thinking(text: str) -> str:
+    """What a reasoning model says after it has thought aloud between its marks; servers often leave these in."""
+    return text.rpartition("</think>")[2].strip()
+
+
+def _books(section: TeacherSection, outcomes: Mapping[Outcome, int], totals: Totals) -> dict[str, Json]:
+    price = price_of(section) if section.backend == "openai" else None
+    return {
+        "model": section.model,
+        "samples": {str(outcome): number for outcome, number in sorted(outcomes.items())},
+        "calls": dict(totals.fates),
+        "tokens_read": totals.tokens_read,
+        "tokens_written": totals.tokens_written,
+        "spent": in_money(totals.spent) if price else None,
+        "perhaps": in_money(totals.perhaps) if price else None,
+        "currency": price.currency if price else None,
+    }
