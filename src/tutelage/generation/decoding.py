@@ -1,8 +1,8 @@
 """Writing token by token: several texts for each prompt of a batch, each row leaving the batch when its text ends.
 
 A prompt is read once, whatever the number of samples: its encoding, and the keys and values of attention to it, are
-computed in one row and then copied. Rows whose text has ended stay until an eighth of the batch is of that kind, since
-moving the rest costs about as much as a step.
+computed in one row, which its samples share (see `sharing`) or have copies of. Rows whose text has ended stay until an
+eighth of the batch is of that kind, since moving the rest costs about as much as a step.
 
 A batch may begin with more rows than there is room for if all their texts were as long as allowed, since few are. When
 the rows still going on outgrow the room, half of them are set aside with what they have written, and go on later.
@@ -26,6 +26,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from tutelage.errors import ModelError
 from tutelage.generation.cache import make_roomy
+from tutelage.generation.sharing import is_shareable, share, sharing
 from tutelage.models import LanguageModel, is_adapted
 from tutelage.seeds import uniforms
 
@@ -61,10 +62,11 @@ def decode(
     texts_N = torch.arange(len(written_NT), device=lm.device)
     parts = _parts(len(texts_N), max(map(len, prompts)) + 1, room)
     waiting = [Part(texts, 0) for texts in texts_N.tensor_split(parts)]
-    while waiting:
-        part = waiting.pop()
-        reader = Reader(lm, prompts, part.texts.div(samples, rounding_mode="floor"))
-        waiting += _write(part, reader, choice, written_NT, room)
+    with sharing(lm):
+        while waiting:
+            part = waiting.pop()
+            reader = Reader(lm, prompts, part.texts.div(samples, rounding_mode="floor"))
+            waiting += _write(part, reader, choice, written_NT, room)
     return [_until(lm.eos_id, row) for row in written_NT.tolist()]
 
 
@@ -113,7 +115,8 @@ class Reader:
     def __init__(self, lm: LanguageModel, prompts: Sequence[list[int]], asked_B: Tensor) -> None:
         """`asked_B` is the number of each row's prompt."""
         self.lm = lm
-        asked_P, self.rows_B = asked_B.unique(return_inverse=True)
+        asked_P, self.asked_B = asked_B.unique(return_inverse=True)
+        self.shares = len(asked_P) < len(asked_B)
         self.prompt_PS, self.mask_BS = padded(lm, [prompts[i] for i in asked_P.tolist()])
         self.cache: Any = None
         self.encoded_BSH: Tensor | None = None
@@ -135,8 +138,10 @@ class Reader:
         if self.cache is None:
             raise ModelError(f"model {self.lm.name!r} keeps no keys and values to go on from. Choose another.")
         make_roomy(self.cache)
-        self.keep(self.rows_B)
-        return self.go_on(written_BT) if written_BT.shape[1] else out.logits[:, -1].float()[self.rows_B]
+        self.shares = self.shares and is_shareable(self.cache)
+        rows_B, self.asked_B = self.asked_B, torch.arange(len(self.prompt_PS), device=self.asked_B.device)
+        self.keep(rows_B)
+        return self.go_on(written_BT) if written_BT.shape[1] else out.logits[:, -1].float()[rows_B]
 
     def go_on(self, tokens_BT: Tensor) -> Tensor:
         """Read more tokens in each row and give the logits of the next."""
@@ -151,8 +156,14 @@ class Reader:
 
     def keep(self, rows_B: Tensor) -> None:
         """Only these rows stay, in this order; a row may stay several times."""
-        self.mask_BS = self.mask_BS[rows_B]
-        self.cache.reorder_cache(rows_B)
+        self.mask_BS, asked_B = self.mask_BS[rows_B], self.asked_B[rows_B]
+        if self.shares:
+            asked_P, self.asked_B = asked_B.unique(return_inverse=True)
+            self.cache.self_attention_cache.reorder_cache(rows_B)
+            share(self.cache, asked_P, self.asked_B)
+        else:
+            self.asked_B = asked_B
+            self.cache.reorder_cache(rows_B)
         if self.encoded_BSH is not None:
             self.encoded_BSH = self.encoded_BSH[rows_B]
 
