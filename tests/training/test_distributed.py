@@ -13,18 +13,23 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from tutelage.models import load
 from tutelage.training.settings import Settings
+from tutelage.training.soft_labels import write_soft_labels
+from tutelage.training.soft_objective import FromSoftLabels
 from tutelage.training.student import Trained, train
 from tutelage.types import Example
 
 EXAMPLES = [Example(f"q-{i}", f"Tova has {i} beads.", f"{i} " * (i % 4) + f"--> {i}") for i in range(8)]
 
 
-def teach(model: str, folder: Path, **changes: Any) -> Trained:
+def teach(model: str, folder: Path, labels: Path | None = None, **changes: Any) -> Trained:
     chosen: dict[str, Any] = {"seed": 1, "epochs": 3, "learning_rate": 0.1, "optimizer": "sgd", "select": "dev_loss"}
     chosen["max_target_tokens"] = 64
     settings = Settings(**{**chosen, **changes})
     outside: dict[str, Any] = {"device": "cpu", "progress": False, "tensorboard": False}
+    if labels:
+        outside["teaching"] = FromSoftLabels(labels, "c", weight=0.5)
     return train(EXAMPLES, EXAMPLES, settings, model=model, folder=folder, **outside)
 
 
@@ -36,14 +41,19 @@ def without_dropout(folder: Path, copy: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_two_processes_train_like_one(tiny_gpt_folder: Path, tmp_path: Path):
+@pytest.mark.parametrize("soft", [False, True])
+def test_two_processes_train_like_one(tiny_gpt_folder: Path, tmp_path: Path, soft: bool):
     """Dividing by each process's own tokens, or dealing batches out twice, gives another student on more devices."""
+    labels = [tmp_path / "labels"] if soft else []
+    for folder in labels:
+        mentor = load(tiny_gpt_folder, device="cpu")
+        write_soft_labels(mentor, EXAMPLES, folder, max_prompt_tokens=512, max_target_tokens=64)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     start = str(without_dropout(tiny_gpt_folder, tmp_path / "start"))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([*launch, __file__, start, str(tmp_path / "two")], env=environment, check=True)
-    one = teach(start, tmp_path / "one", batch_size=8)
-    two = teach(start, tmp_path / "two", batch_size=4)
+    subprocess.run([*launch, __file__, start, str(tmp_path / "two"), *map(str, labels)], env=environment, check=True)
+    one = teach(start, tmp_path / "one", *labels, batch_size=8)
+    two = teach(start, tmp_path / "two", *labels, batch_size=4)
     assert [row["step"] for row in one.history] == [row["step"] for row in two.history]
     for mine, theirs in zip(one.history, two.history, strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
@@ -53,4 +63,4 @@ def test_two_processes_train_like_one(tiny_gpt_folder: Path, tmp_path: Path):
 
 
 if __name__ == "__main__":
-    teach(sys.argv[1], Path(sys.argv[2]), batch_size=4)
+    teach(sys.argv[1], *map(Path, sys.argv[2:]), batch_size=4)

@@ -32,8 +32,9 @@ from tutelage.training.divergences import Student, student_of
 Judge: TypeAlias = Callable[[Student, slice], Tensor]
 """f(what the student says at some positions, which of all these are) -> terms (M) of the loss, summed over them."""
 
-LOGITS_AT_ONCE = {"cpu": 1 << 25, "gpu": 1 << 27}
-"""Numbers in the one large buffer: 128 MB on a CPU, 512 MB on a GPU. Positions beyond it come in a second round."""
+LOGITS_AT_ONCE = {"cpu": 1 << 25, "gpu": 1 << 26}
+"""Numbers in the one large buffer: 128 MB on a CPU, 256 MB on a GPU, where as much again is scratch. Positions beyond
+it come in a second round."""
 
 
 def learn_through(layer: torch.nn.Linear, hidden_NH: Tensor, asked: Asked, judge: Judge) -> tuple[Tensor, Tensor]:
