@@ -267,7 +267,7 @@ class Round:
             self._stop(TeacherError(_denied(fault)))
         elif fault.fate.may_pass:
             self._try_again(call, fault, started)
-        elif len(call.samples) > 1 and self.several is None:
+        elif len(call.samples) > 1 and self.several is not True:
             self.several = False  # maybe it is the number of samples that it finds fault with
             self.todo.extendleft(self._parts(call))
         else:

@@ -178,11 +178,11 @@ class Store:
         reserved = price(len(free)) if price else 0
         if budget is not None and self.committed() + reserved > budget:
             return Claimed((), *done, free)
-        body = json.dumps(request.body, ensure_ascii=False)
+        body, now = json.dumps(request.body, ensure_ascii=False), time.time()
         self._db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (key, request.endpoint, body))
         self._db.executemany(
             "INSERT INTO claims VALUES (?, ?, ?, ?, ?)",
-            [(key, s, owner or self.owner, reserved if s == free[0] else 0, time.time()) for s in free],
+            [(key, s, owner or self.owner, reserved if s == free[0] else 0, now) for s in free],
         )
         return Claimed(free, *done, ())
 

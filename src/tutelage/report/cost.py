@@ -49,7 +49,7 @@ def _money(cost: Mapping[str, Any]) -> str:
     currency, spent, perhaps, kept = cost.get("currency") or "", cost["spent"], cost.get("perhaps"), cost.get("kept")
     parts = [f"Spent {spent:.4f} {currency}"]
     if kept:
-        parts.append(f"{1000 * spent / kept:.3f} for a thousand of the {kept:,} kept rationales")
+        parts.append(f"{1000 * spent / kept:.3f} {currency} for a thousand of the {kept:,} kept rationales")
     if perhaps:
         parts.append(f"at most {perhaps:.4f} more for calls whose answer never came whole")
     return ", ".join(parts) + "."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tutelage.report.cost import read_costs
 from tutelage.report.findings import interval, is_shown, listed, p_value, percent, signed
 from tutelage.report.lookups.gates import HEADS, about
 from tutelage.report.lookups.learning import sentence
@@ -31,6 +32,8 @@ def markdown(report: Report) -> str:
         blocks += ["## Keep in mind", bullets(report.cautions)]
     if report.sources:
         blocks += ["## Where the rationales came from", "\n".join(map(_source, report.sources))]
+    for paid in read_costs(report.run.results, report.arms, report.scores):
+        blocks += [f"## What the teacher cost: {plain(paid.name)}", bullets(paid.lines)]
     blocks += ["## Again", *_again(report)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 

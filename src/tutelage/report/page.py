@@ -22,6 +22,7 @@ from markupsafe import Markup, escape
 from tutelage.evaluation.compare import Comparison
 from tutelage.report import browser, findings, found, plots
 from tutelage.report.browser import trained
+from tutelage.report.cost import read_costs
 from tutelage.report.lookups import learning
 from tutelage.report.lookups.passages import Numbered
 from tutelage.report.markdown import count, count_of_seeds
@@ -76,6 +77,7 @@ def page(report: Report) -> str:
             few_terms=FEW_TERM_PLOTS,
             sources=[yield_row(source) for source in report.sources],
             few_sources=FEW_SOURCES,
+            costs=read_costs(report.run.results, report.arms, report.scores),
             soft_labels=soft_label_lines(report.run.results),
             pair_lines=pair_lines(report.arms),
             facts=facts(report),
