@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from scipy.stats import binomtest
-from small_world import jsonl, recipe, study_of, write_world
+from small_study import jsonl, recipe, study_of, write_world
 
 from tutelage.methods.finding import (
     CUTOFFS,

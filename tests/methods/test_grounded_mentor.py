@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from small_world import FORMAT, corpus_of, planned, predictions_of, recipe, results_of, stages, study_of, write_world
+from small_study import FORMAT, corpus_of, planned, predictions_of, recipe, results_of, stages, study_of, write_world
 
 from tutelage.generation.local import LocalGenerator
 from tutelage.methods.knowledge import read_hits

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from small_world import (
+from small_study import (
     FORMAT,
     corpus_of,
     kinds,

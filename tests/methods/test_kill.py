@@ -65,10 +65,18 @@ def wait_for(pattern: str, out: Path, process: subprocess.Popen[str]) -> bool:
     """Until something matches; False when the run ended before."""
     deadline = time.monotonic() + 240
     while process.poll() is None and time.monotonic() < deadline:
-        if any(out.glob(pattern)):
+        if there(pattern, out):
             return True
         time.sleep(0.01)
-    return any(out.glob(pattern))
+    return there(pattern, out)
+
+
+def there(pattern: str, out: Path) -> bool:
+    """Whether something matches. A folder that the run moves away meanwhile is looked for again later."""
+    try:
+        return any(out.glob(pattern))
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.slow

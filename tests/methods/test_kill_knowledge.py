@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_world import raw, stages, write_world
+from small_study import raw, stages, write_world
 from test_kill import command, report_of, start, wait_for
 
 MOMENTS = {

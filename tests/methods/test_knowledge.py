@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from small_world import corpus_of, jsonl, planned, recipe, stages, study_of, write_world
+from small_study import corpus_of, jsonl, planned, recipe, stages, study_of, write_world
 
 from tutelage.errors import CorpusError, TextError
 from tutelage.methods.check import problems

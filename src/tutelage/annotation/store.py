@@ -179,7 +179,9 @@ class Store:
         if budget is not None and self.committed() + reserved > budget:
             return Claimed((), *done, free)
         body, now = json.dumps(request.body, ensure_ascii=False), time.time()
-        self._db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (key, request.endpoint, body))
+        self._db.execute(
+            "INSERT INTO requests VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING", (key, request.endpoint, body)
+        )
         self._db.executemany(
             "INSERT INTO claims VALUES (?, ?, ?, ?, ?)",
             [(key, s, owner or self.owner, reserved if s == free[0] else 0, now) for s in free],
@@ -199,14 +201,14 @@ class Store:
         )
         self._db.execute("UPDATE ledger SET spent = spent + ?, perhaps = perhaps + ?", (call.spent, call.perhaps))
         self._db.executemany(
-            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key, sample) DO NOTHING",
             [(key, a.sample, a.outcome, a.text, a.tokens, cursor.lastrowid) for a in answers],
         )
 
     def settle(self, key: str, answers: Iterable[Answer]) -> None:
         """Store the outcome of samples whose calls are stored already; within `writing`."""
         self._db.executemany(
-            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, 0)",
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT (key, sample) DO NOTHING",
             [(key, a.sample, a.outcome, a.text, a.tokens) for a in answers],
         )
 

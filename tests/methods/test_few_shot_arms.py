@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from small_world import FORMAT, corpus_of, kinds, planned, predictions_of, recipe, results_of, stages, write_world
+from small_study import FORMAT, corpus_of, kinds, planned, predictions_of, recipe, results_of, stages, write_world
 
 from tutelage.generation.generator import Written
 from tutelage.generation.local import LocalGenerator

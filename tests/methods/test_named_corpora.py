@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from small_world import jsonl
+from small_study import jsonl
 
 from tutelage.errors import RecipeError, TaskError
 from tutelage.methods.corpora import BUILT_IN, Corpus, open_corpus, together
