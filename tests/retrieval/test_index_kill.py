@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -32,7 +30,7 @@ def killed_after(command: list[str], seconds: float, folder: Path) -> bool:
         time.sleep(0.005)
     time.sleep(seconds)
     at_work = process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     return at_work
 
