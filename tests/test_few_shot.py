@@ -154,6 +154,8 @@ RUN_ON = few_shot_prompt(LINES, SHOTS, asked(9))
         (LINES, "", Reading("", None)),
         (ARROW, "So 3. --> 3\n\nTova has 4. How many?\nSo 4. --> 4", Reading("So 3.", "3")),
         (ARROW, "So 3. --> 3\nTova has 4. --> 4", Reading("So 3.", "3")),
+        (ARROW, "So 3. --> 3 Tova has 4. So 4. --> 4", Reading("So 3.", "3 Tova has 4. So 4.")),
+        (ARROW, "--> --> 4", Reading("-->", "4")),
         (ARROW.prefixed("explain: "), "So 3. --> 3 explain: Tova has 4. --> 4", Reading("So 3.", "3")),
         (
             FORMATS["therefore"],

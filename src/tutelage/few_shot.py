@@ -120,19 +120,21 @@ def until_next_question(fmt: Format, text: str) -> str:
     """What a model wrote for the question it was asked, without the questions that it made up behind it.
 
     The text ends before a line that begins like a question or a passage of the format, and behind the line of its first
-    answer, or of the same line before words that begin like one. So the first marker with an answer counts here, where
-    `Format.read` takes the last: behind the first answer a model that cannot stop writes its next question, marker and
-    all. Use `fmt.read(until_next_question(fmt, text))`, only for models that were not trained in the format: a trained
-    one stops, and its rationale may hold the marker.
+    answer, or on that line before a second marker or words that begin like a question. So the first marker with an
+    answer counts here, where `Format.read` takes the last: behind the first answer a model that cannot stop writes its
+    next question, marker and all. Use `fmt.read(until_next_question(fmt, text))`, only for models that were not trained
+    in the format: a trained one stops, and its rationale may hold the marker.
     """
     heads = "|".join(re.escape(head) for head in _heads(fmt))
     if heads:
         text = re.split(rf"(?:^|\n)[ \t]*(?:{heads})", text, maxsplit=1)[0]
-    answer = re.search(rf"{re.escape(fmt.marker)}\s*[^\s].*", text)
+    marker = re.escape(fmt.marker)
+    answer = re.search(rf"{marker}\s*(?!{marker})[^\s].*", text)
     if not answer:
         return text
-    text = text[: answer.end()]
-    return text[: answer.start()] + re.split(rf"\s(?:{heads})", answer[0], maxsplit=1)[0] if heads else text
+    said = answer[0].removeprefix(fmt.marker).partition(fmt.marker)[0]  # up to a second answer on the same line
+    said = re.split(rf"\s(?:{heads})", said, maxsplit=1)[0] if heads else said
+    return text[: answer.start()] + fmt.marker + said
 
 
 def _heads(fmt: Format) -> list[str]:

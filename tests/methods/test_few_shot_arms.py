@@ -11,6 +11,7 @@ from small_study import FORMAT, corpus_of, kinds, planned, predictions_of, recip
 
 from tutelage.generation.generator import Written
 from tutelage.generation.local import LocalGenerator
+from tutelage.methods.ask import ask
 from tutelage.methods.run import run
 from tutelage.models import load_tokenizer
 from tutelage.recipe import Recipe
@@ -104,6 +105,26 @@ def test_a_model_that_was_not_taught_to_stop_is_read_up_to_its_first_answer(fini
     for row in predictions_of(finished.out, "few-shot-cot"):
         assert row["answer"] == finished.questions[row["question_id"]].answer
         assert row["rationales"][0]["text"] == "It is said."
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_asked_later_a_model_is_shown_what_it_was_shown_at_its_test(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch, arm: str
+):
+    """Asked without its solved questions it would write nothing that can be read."""
+    asked: list[str] = []
+
+    def write(self: LocalGenerator, prompts: Sequence[str], *, on_done: Any, **settings: Any) -> list[list[Written]]:
+        asked.extend(prompts)
+        texts = [[Written(RAMBLING.format(answer="7"), 9, False)]]
+        on_done({0: texts[0]})
+        return texts
+
+    monkeypatch.setattr(LocalGenerator, "write", write)
+    question = finished.questions[predictions_of(finished.out, arm)[0]["question_id"]]
+    reply = ask(finished.out / "students" / f"{arm}-seed1", question.text, question.choices)
+    assert asked[0] in finished.prompts[arm]
+    assert (reply.rationale, reply.answer) == ("It is said.", "7")
 
 
 def test_prompts_have_as_many_whole_shots_as_there_is_room_for(finished: Finished):

@@ -212,6 +212,8 @@ def test_a_second_run_makes_nothing(finished: Finished):
         ({"k1": 1.2}, {"asked", "beside", "examples", "reranked", "reranker", "score", "silver", "student"}),
         ({"b": 0.7}, {"asked", "beside", "examples", "reranked", "reranker", "score", "silver", "student"}),
         ({"passages": 2}, {"examples", "score", "student"}),
+        ({"candidates": 4}, {"reranked", "score"}),
+        ({"candidates": 30}, {"asked", "reranked", "score"}),
         ({"per": "question"}, {"beside", "examples", "score", "student"}),
         ({"query": "question"}, {"asked", "reranked", "reranker", "score", "silver", "student"}),
         ({"words": 50}, {"index", "asked", "beside", "examples", "reranked", "reranker", "score", "silver", "student"}),
@@ -304,7 +306,9 @@ def test_a_gate_takes_the_student_that_dev_prefers_and_in_doubt_the_plain_one(
     monkeypatch.setattr(Study, "_accuracy", lambda study, model, settings, beside: shown if beside else without)
     study = study_of(recipe(finished.world), tmp_path)
     chosen = study.gate(trained(study, "with"), beside=trained(study, "found"), plain=trained(study, "plain"))
-    assert read_json(chosen.folder / "gate.json") == {"with": shown, "without": without, "open": opens}
+    said: dict[str, Any] = read_json(chosen.folder / "gate.json")
+    assert said["trained"] == sum(trained(study, name).seconds for name in ("with", "plain"))
+    assert {key: said[key] for key in said if key != "trained"} == {"with": shown, "without": without, "open": opens}
     name = "with" if opens else "plain"
     for file in ("model/config.json", "training.json"):
         assert read_json(chosen.folder / file) == {"of": name}

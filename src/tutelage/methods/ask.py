@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tutelage.errors import ModelError
-from tutelage.formats import get_format
+from tutelage.few_shot import Packed, Shot, pack, until_next_question
+from tutelage.formats import Format, get_format
+from tutelage.methods.predicting import read_shots
 from tutelage.plugins import resolve
 from tutelage.runs import read_json
 from tutelage.tasks.answers import ANSWER_TYPES
 from tutelage.tasks.grading import judge
 from tutelage.types import Passage, Question, question_id
+
+if TYPE_CHECKING:
+    from tutelage.models import LanguageModel
 
 CARD = "tutelage.json"
 
@@ -35,7 +40,6 @@ def ask(student: Path, text: str, choices: Sequence[str] = (), *, explain: bool 
     """
     from tutelage import models
     from tutelage.evaluation.predict import predict
-    from tutelage.fitting import fit
     from tutelage.generation.local import LocalGenerator
     from tutelage.methods.looking_up import LookUp
 
@@ -53,14 +57,46 @@ def ask(student: Path, text: str, choices: Sequence[str] = (), *, explain: bool 
     model = models.load(str(student.resolve()))
     limits = {"max_prompt_tokens": card["max_prompt_tokens"], "max_target_tokens": card["max_target_tokens"]}
     room = models.prompt_room(model, **limits) or card["max_prompt_tokens"]
-    shown = fit(fmt, question, found, length=lambda prompt: len(model.prompt_ids(prompt)), limit=room)
+    shots = _shots(student, card)
+    shown = _packed(model, fmt, shots, question, found, room)
     generator = LocalGenerator(model, max_new_tokens=card["max_target_tokens"], max_prompt_tokens=room)
     [prediction] = predict(
         generator,
         [question],
         fmt,
-        lambda asked, said: judge(asked, answers, fmt, said),
+        lambda asked, said: judge(asked, answers, fmt, until_next_question(fmt, said) if shots else said),
         source="student",
-        passages={question.id: shown.passages},
+        passages={question.id: shown.last.passages},
+        prompt=lambda asked, passages: shown.prompt,
     )
-    return Reply(prediction.rationales[0].text, prediction.answer, shown.passages)
+    return Reply(prediction.rationales[0].text, prediction.answer, shown.last.passages)
+
+
+def _shots(student: Path, card: Mapping[str, Any]) -> tuple[Shot, ...]:
+    """The solved questions that the model is shown; none for one that was taught."""
+    if "shots" not in card:
+        return ()
+    path = student.resolve() / card["shots"]
+    if not path.is_file():
+        raise ModelError(
+            f"{student} is shown the solved questions in {path.resolve()}, which is not there. A student stays in the "
+            "folder of its run; move or copy the whole of it."
+        )
+    return read_shots(path)
+
+
+def _packed(
+    model: LanguageModel,
+    fmt: Format,
+    shots: Sequence[Shot],
+    question: Question,
+    passages: Sequence[Passage],
+    room: int,
+) -> Packed:
+    """The prompt with what there is room for; what was not taught to read lines is shown none, as at its test."""
+
+    def length(prompt: str) -> int:
+        return len(model.prompt_ids(prompt))
+
+    lines = model.kind == "causal" if shots else True
+    return pack(fmt, shots, question, passages, length=length, limit=room, lines=lines)

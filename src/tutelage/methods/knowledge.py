@@ -119,34 +119,44 @@ class Knowledge:
 
         On train and dev these are the first kept rationales. On test the teacher is asked for one, or the facts that
         the question was written from are taken; both know the answer. For a question that has neither, and with a
-        scarce teacher that is most of them, the reranker finds what it can or, where there is none, the question.
+        scarce teacher that is most of them, the question searches, and the reranker orders what it finds, where there
+        is one; but not on dev, or each student's training would hang on the reranker and its candidates.
         """
         settings, study = self.settings, self.study
-        taught, alone = study.taught(), self.served(split)
+        taught, alone = study.taught(), self.served(split) if split != "dev" else None
         depth = max(settings.passages, KEPT_HITS)
         inputs: dict[str, Json] = {
             **self._searching,
             "rationales": taught.fingerprint,
-            "served": alone.fingerprint,
+            "served": alone.fingerprint if alone else settings.query,
             "split": split,
             "depth": depth,
         }
 
         def make(folder: Path) -> None:
             questions = study.of(split)
-            if split == "test":
-                assert study.recipe.teacher is not None  # `taught` has looked
-                written = silver_queries(study.recipe.teacher, study.recipe.task, questions)
-                queries = {id: self._reasons(id, text) for id, text in written.items()}
+            known = self._known(split, taught)
+            without = [q for q in questions if q.id not in known]
+            queries = {q.id: known[q.id] for q in questions if q.id in known}
+            rows: list[dict[str, Any]] = []
+            if alone:
+                lacking = {q.id for q in without}
+                served = (row for row in read_jsonl(alone.folder / "hits.jsonl") if row["of"] in lacking)
+                rows = [{**row, "hits": row["hits"][:depth]} for row in served]
             else:
-                first = self._first_of_each(_kept([taught]))
-                queries = {q.id: first[q.id] for q in questions if q.id in first}
-            without = {q.id for q in questions} - queries.keys()
-            rows = [row for row in read_jsonl(alone.folder / "hits.jsonl") if row["of"] in without]
-            self._search(folder, queries, depth, more=[{**row, "hits": row["hits"][:depth]} for row in rows])
-            write_json(folder / "silver.json", {"found": len(queries), "by_question": len(without)})
+                queries |= {q.id: self.query(q) for q in without}
+            self._search(folder, queries, depth, more=rows)
+            write_json(folder / "silver.json", {"found": len(questions) - len(without), "by_question": len(without)})
 
         return study.workspace.stage("silver", inputs, make)
+
+    def _known(self, split: Split, taught: Stage) -> dict[str, str]:
+        """What searches for a question as one who knows its answer would, by question id."""
+        if split != "test":
+            return self._first_of_each(_kept([taught]))
+        assert self.study.recipe.teacher is not None  # `taught` has looked
+        written = silver_queries(self.study.recipe.teacher, self.study.recipe.task, self.study.of(split))
+        return {id: self._reasons(id, text) for id, text in written.items()}
 
     def chosen_by(self, learner: LearnerSection) -> Stage:
         """What stands beside the questions that a learner's epoch is chosen by: dev's, or against all advice test's."""

@@ -57,7 +57,7 @@ def predictions(
         batch_tokens=study.recipe.score.batch_tokens,
     )
     found = study.knowledge.passages(beside, [q.id for q in questions]) if beside else {}
-    asking = Asking(study, model, learner, read_shots(shots) if shots else ())
+    asking = Asking(study, model, learner, read_shots(shots.folder / SHOTS) if shots else ())
     written = predict(
         generator,
         questions,
@@ -120,11 +120,15 @@ def room(model: LanguageModel, learner: LearnerSection) -> int:
     return prompt_room(model, **limits) or learner.max_prompt_tokens
 
 
-def read_shots(stage: Stage) -> tuple[Shot, ...]:
-    """The solved questions of a stage."""
+SHOTS = "shots.jsonl"
+"""The file of a stage of solved questions."""
+
+
+def read_shots(path: Path) -> tuple[Shot, ...]:
+    """The solved questions in such a file."""
     from tutelage.few_shot import Shot
 
-    rows = read_jsonl(stage.folder / "shots.jsonl")
+    rows = read_jsonl(path)
     return tuple(
         Shot(question_from_json(r["question"]), r["rationale"], tuple(Passage(**p) for p in r["passages"]))
         for r in rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tutelage.methods import Outcome, Study
 from tutelage.methods.jobs import Job, method_of, plan
@@ -14,7 +15,7 @@ from tutelage.methods.result_parts.shelf import shelve
 from tutelage.methods.result_parts.titles import title_of
 from tutelage.methods.result_parts.warnings import warnings as _warnings
 from tutelage.recipe import Recipe
-from tutelage.runs import Json, Workspace, read_json
+from tutelage.runs import Json, Stage, Workspace, read_json
 from tutelage.tasks.task import Task
 
 __all__ = ["_warnings", "results", "shelve", "title_of"]
@@ -84,8 +85,15 @@ def _arm(folder: Path, job: Job, found: Outcome) -> dict[str, Json]:
         "predictions": _relative(found.score.folder / "predictions.jsonl", folder),
         "history": _relative(found.student.folder / "history.jsonl", folder),
         "training": training,
-        "seconds": {"train": found.student.seconds, "score": found.score.seconds},
+        "seconds": {"train": _seconds(found.student), "score": found.score.seconds},
     }
+
+
+def _seconds(student: Stage) -> float:
+    """How long training took; behind a gate that of both students, and of the choice."""
+    gate = student.folder / "gate.json"
+    both: dict[str, Any] = read_json(gate) if gate.exists() else {}
+    return student.seconds + both.get("trained", 0.0)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -19,7 +19,7 @@ from tutelage.formats import Format, get_format
 from tutelage.methods.annotating import annotated
 from tutelage.methods.knowledge import Knowledge
 from tutelage.methods.lessons import EXPLAIN, GOLD, PREDICT, Lessons
-from tutelage.methods.predicting import load, predictions
+from tutelage.methods.predicting import SHOTS, load, predictions
 from tutelage.methods.verifying import verified
 from tutelage.rationales.keep import Kept, keep
 from tutelage.recipe import LearnerSection, MentorSection, Recipe
@@ -313,7 +313,7 @@ class Study:
                 rationales=None if kept is None else [rationale_from_json(row) for row in kept],
                 passages=self.knowledge.passages(beside, [q.id for q in train]) if beside else None,
             )
-            write_jsonl(folder / "shots.jsonl", (asdict(shot) for shot in shots))
+            write_jsonl(folder / SHOTS, (asdict(shot) for shot in shots))
 
         return self.workspace.stage("shots", inputs, make)
 
@@ -339,7 +339,10 @@ class Study:
                 (folder / name).write_bytes((chosen.folder / name).read_bytes())
             (folder / "model").unlink(missing_ok=True)
             (folder / "model").symlink_to(Path("..") / chosen.folder.name / "model")
-            figures: dict[str, Json] = {"with": shown, "without": without, "open": chosen is student}
+            figures: dict[str, Json] = {
+                **{"with": shown, "without": without, "open": chosen is student},
+                "trained": student.seconds + plain.seconds,
+            }
             write_json(folder / "gate.json", figures)
 
         return self.workspace.stage("gate", inputs, make)

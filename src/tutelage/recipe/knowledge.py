@@ -15,7 +15,8 @@ Temperature = Annotated[float, Field(gt=0)]
 class RerankerSection(Section):
     """A model taught to prefer the passages that the rationale would have found (KARD, section 3.3).
 
-    Values without a note are those of the published code (Nardien/KARD at b2e4ac0, reranker/main.py).
+    Values without a note are those of the published code (Nardien/KARD at b2e4ac0, reranker/main.py); a note names
+    another source or says "ours".
     """
 
     kind: str = "late-interaction"
@@ -44,7 +45,9 @@ class RerankerSection(Section):
     normalize: bool = True
     """Vectors of length 1 (ColBERT); the published code compares them as they are."""
     query_tokens: Annotated[int, Field(ge=8)] = 128
+    """Longer questions are cut. Ours."""
     passage_tokens: Annotated[int, Field(ge=8)] = 256
+    """Longer passages are cut. Ours."""
     lora: LoraSection | None = LoraSection(rank=16, alpha=32, dropout=0.1)
     """On query and value layers; null trains every weight."""
     select: Literal["ndcg@10", "hits@1", "kl", "last"] = "ndcg@10"
@@ -52,7 +55,7 @@ class RerankerSection(Section):
     limit: Positive | None = None
     """Train on so many rationales, chosen by the hash of their ids; without it on all that were kept."""
     dev_limit: Positive | None = 200
-    """Dev rationales looked at after an epoch."""
+    """Dev rationales looked at after an epoch. Ours."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """One reranker serves all seeds of a study."""
 
@@ -90,8 +93,8 @@ class KnowledgeSection(Section):
     """Passages fetched by the question for the reranker to order; κ* of KARD, Table 4."""
     reranker: RerankerSection | None = None
     gate: bool = False
-    """Let dev decide, for each student, whether its passages help: if not, the student of reasoning distillation
-    answers, without passages. BM25 alone made OpenbookQA worse in KARD's Table 2."""
+    """Let dev decide, for each student of kard and kard-bm25, whether its passages help: if not, the student of
+    reasoning distillation answers, without passages. BM25 alone made OpenbookQA worse in KARD's Table 2."""
 
     @model_validator(mode="after")
     def _from_somewhere(self) -> KnowledgeSection:
