@@ -6,7 +6,7 @@ While a study is only being planned, the same calls name the stages and make not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, fields
 from functools import cached_property
@@ -28,6 +28,7 @@ from tutelage.tasks.task import Task
 from tutelage.types import Example, Question, Rationale, Split, rationale_from_json, to_json
 
 if TYPE_CHECKING:
+    from tutelage.methods.learn import Teaching
     from tutelage.models import LanguageModel
 
 Tell = Callable[[str, dict[str, Any]], None]
@@ -238,19 +239,11 @@ class Study:
             from tutelage.methods import learn
 
             rows = read_jsonl(examples.folder / "train.jsonl")
-            teaching = None
-            if soft:
-                teaching = learn.from_mentor(soft, self.recipe.soft_labels)
-            elif pairs:
-                teaching = learn.from_pairs(pairs, self.recipe.mcc, self.format)
-            elif answer_share is not None:
-                answers = {row["id"] for row in rows if row["id"].split("#")[1] == GOLD}
-                teaching = learn.from_tasks(rows, answers, answer_share)
             learn.train_model(
                 rows,
                 read_jsonl(examples.folder / "dev.jsonl"),
                 settings,
-                teaching=teaching,
+                teaching=self._teaching(rows, soft, pairs, answer_share),
                 folder=folder,
                 seed=seed,
                 device=self.recipe.compute.device,
@@ -260,6 +253,21 @@ class Study:
             write_json(folder / "model" / "tutelage.json", self._serving_card(settings))
 
         return self.workspace.stage("mentor" if learner else "student", inputs, make)
+
+    def _teaching(
+        self, rows: Sequence[Mapping[str, Any]], soft: Stage | None, pairs: Stage | None, answer_share: float | None
+    ) -> Teaching | None:
+        """What a student learns from besides its rows; see `train`."""
+        from tutelage.methods import learn
+
+        if soft:
+            return learn.from_mentor(soft, self.recipe.soft_labels)
+        if pairs:
+            return learn.from_pairs(pairs, self.recipe.mcc, self.format)
+        if answer_share is None:
+            return None
+        answers = {row["id"] for row in rows if row["id"].split("#")[1] == GOLD}
+        return learn.from_tasks(rows, answers, answer_share)
 
     def _serving_card(self, settings: LearnerSection) -> dict[str, Json]:
         """What a server must know to ask this student as it was taught."""

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tutelage.retrieval.cross_encoder import CrossEncoderReranker
-from tutelage.retrieval.late_interaction import quietly
 from tutelage.retrieval.reranker import passage_text
 from tutelage.training.reranking.candidates import Ranking
 from tutelage.training.reranking.losses import NOTHING
-from tutelage.training.reranking.network import merge_adapters, places, read_base, teacher_scores, with_adapters
+from tutelage.training.reranking.network import EncoderNetwork, places, read_base, teacher_scores, with_adapters
 from tutelage.training.reranking.settings import RerankerSettings
 from tutelage.types import Passage
 
 
-class CrossEncoderNetwork(nn.Module):
+class CrossEncoderNetwork(EncoderNetwork):
     """A `CrossEncoder` that scores drawn candidates."""
-
-    def __init__(self, encoder: Any) -> None:
-        super().__init__()
-        self.encoder = encoder
 
     @classmethod
     def new(cls, base: str, settings: RerankerSettings) -> CrossEncoderNetwork:
@@ -55,12 +49,6 @@ class CrossEncoderNetwork(nn.Module):
     def reranker(self) -> CrossEncoderReranker:
         """The reranker that it is now, its weights shared."""
         return CrossEncoderReranker.of(self.encoder)
-
-    def keep(self, folder: Path) -> None:
-        """Write it as an ordinary sentence-transformers folder, adapters merged: loading it needs no base."""
-        with quietly():
-            merge_adapters(self.encoder[0])
-            self.encoder.save_pretrained(str(folder), create_model_card=False)
 
 
 def _reader(base: str, settings: RerankerSettings) -> Any:

@@ -5,17 +5,16 @@ published code says it updates both and then leaves the passages out (main.py:38
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tutelage.retrieval.late_interaction import LateInteraction, quietly
+from tutelage.retrieval.late_interaction import LateInteraction
 from tutelage.retrieval.reranker import passage_text
 from tutelage.training.reranking.candidates import Ranking
 from tutelage.training.reranking.losses import NOTHING
-from tutelage.training.reranking.network import merge_adapters, places, read_base, teacher_scores, with_adapters
+from tutelage.training.reranking.network import EncoderNetwork, places, read_base, teacher_scores, with_adapters
 from tutelage.training.reranking.settings import RerankerSettings
 from tutelage.types import Passage
 
@@ -23,12 +22,8 @@ TOGETHER = 32
 """Passages in one reading of the network."""
 
 
-class LateInteractionNetwork(nn.Module):
+class LateInteractionNetwork(EncoderNetwork):
     """A `MultiVectorEncoder` that scores drawn candidates."""
-
-    def __init__(self, encoder: Any) -> None:
-        super().__init__()
-        self.encoder = encoder
 
     @classmethod
     def new(cls, base: str, settings: RerankerSettings) -> LateInteractionNetwork:
@@ -85,12 +80,6 @@ class LateInteractionNetwork(nn.Module):
     def reranker(self) -> LateInteraction:
         """The reranker that it is now, its weights shared."""
         return LateInteraction.of(self.encoder)
-
-    def keep(self, folder: Path) -> None:
-        """Write it as an ordinary sentence-transformers folder, adapters merged: loading it needs no base."""
-        with quietly():
-            merge_adapters(self.encoder[0])
-            self.encoder.save_pretrained(str(folder), create_model_card=False)
 
 
 def _reader(base: str, settings: RerankerSettings) -> Any:

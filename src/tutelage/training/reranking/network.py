@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tutelage.checkpoints import locate
 from tutelage.errors import ModelError
@@ -51,6 +51,20 @@ class Network(Protocol):
     def keep(self, folder: Path) -> None:
         """Write it as an ordinary sentence-transformers folder, adapters merged: loading it needs no base."""
         ...
+
+
+class EncoderNetwork(nn.Module):
+    """A network around a sentence-transformers model, whose first module holds the encoder with its adapters."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def keep(self, folder: Path) -> None:
+        """See `Network.keep`."""
+        with quietly():
+            merge_adapters(self.encoder[0])
+            self.encoder.save_pretrained(str(folder), create_model_card=False)
 
 
 def new_network(base: str | Path, settings: RerankerSettings, *, seed: int) -> Any:
