@@ -24,8 +24,8 @@ def test_amounts_are_rounded_against_the_user_and_budgets_too():
 def test_the_most_a_call_can_cost():
     """Three texts of at most 50 tokens, and more for the prompt than it can have."""
     asked = request("12345")
-    assert asked.most_read == 5 + 16 + 256
-    assert Price(1.0, 2.0).most(asked, 3) == (277 * 1 + 150 * 2) * 10**6
+    assert asked.most_read == 5 + 16 + 1024
+    assert Price(1.0, 2.0).most(asked, 3) == (1045 * 1 + 150 * 2) * 10**6
 
 
 def test_a_request_without_a_limit_has_no_highest_price():

@@ -98,6 +98,11 @@ def test_a_completion_is_read_from_its_text():
         (choice(" \n"), Choice(Outcome.EMPTY, " \n")),
         (choice(None), Choice(Outcome.EMPTY, "")),
         (choice("", "content_filter"), Choice(Outcome.REFUSED, "")),
+        (choice(None, "tool_calls", tool_calls=[{"id": "1"}]), Choice(Outcome.EMPTY, "")),
+        (choice(None, "length", reasoning_content="First I"), Choice(Outcome.CUT, "")),
+        (choice("", "stop", reasoning="So it is 17."), Choice(Outcome.EMPTY, "")),
+        (choice("17", reasoning_content="12 + 5 = 17"), Choice(Outcome.WRITTEN, "17")),
+        (choice("half a \ud83d character"), Choice(Outcome.WRITTEN, "half a ? character")),
         (choice(None, refusal="I cannot help with that."), Choice(Outcome.REFUSED, "I cannot help with that.")),
     ],
 )
@@ -119,6 +124,7 @@ def test_an_answer_without_a_count_of_tokens_is_an_answer():
         Answer(200, b""),
         Answer(200, b'{"choices": [{"mess'),
         Answer(200, b"\xff\xfe"),
+        Answer(200, b"[" * 100_000),
         *(as_json(v) for v in (3, [], {}, {"choices": []}, {"choices": [3]}, {"choices": [{"index": 0}]})),
         as_json({"choices": [choice(["a", "list"])]}),
     ],
@@ -229,3 +235,19 @@ def _tls_fault(folder: Any) -> Reply | Fault:
         return found
 
     return asyncio.run(call())
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": {"message": "model 'x' not found", "type": "api_error"}}, "model 'x' not found"),  # Ollama
+        ({"error": "model 'x' not found"}, "model 'x' not found"),  # its older versions
+        ({"object": "error", "message": "The model `x` does not exist."}, "The model `x` does not exist."),  # vLLM
+        ({"detail": "Not Found"}, "Not Found"),  # a wrong address
+    ],
+)
+def test_an_unknown_model_is_told_in_the_servers_words(body: Any, said: str):
+    """Each server has its own place for them; a bare 404 does not say whether the model or the address is wrong."""
+    found = fault(as_json(body, 404))
+    assert found.stops
+    assert found.detail == f"404: {said}"

@@ -29,6 +29,7 @@ def test_the_key_is_the_same_in_every_process():
         Request("m2", request().messages, request().sampling),
         Request("m", (Message("system", "Be brief."), *request().messages), request().sampling),
         Request("m", request().messages, request().sampling, "completion"),
+        Request("m", request().messages, request().sampling, weights="0123"),
     ],
 )
 def test_whatever_changes_the_text_changes_the_key(other: Request):
@@ -58,3 +59,24 @@ def test_a_prompt_has_fewer_tokens_than_the_bound():
     bytewise.train_from_iterator(["x"], vocab_size=256, show_progress=False)
     for text in ("", "Tova has 12 beads.", "Zürich 日本語 🙂 ½", "a" * 500, "\n\n\t  x"):
         assert len(bytewise.encode(text).ids) == len(text.encode()) <= request(text).most_read
+
+
+def test_a_prompt_has_fewer_tokens_than_the_bound_for_a_tokenizer_that_changes_it_first():
+    """T5's kind reads one ligature as eighteen letters, so its tokens outnumber the bytes that were sent."""
+    import unicodedata
+
+    for text in ("ﷺ" * 50, "㍿" * 50, "\u0958" * 50, "\ufb2c" * 50):
+        longest = max(len(unicodedata.normalize(form, text).encode()) for form in ("NFC", "NFKC"))
+        assert longest > len(text.encode())
+        assert longest <= request(text).most_read
+
+
+def test_of_two_limits_the_larger_counts():
+    """A server reads the one that it knows, and nobody can say which."""
+    assert request(max_tokens=50, max_completion_tokens=80).most_written == 80
+    assert request(max_tokens=None).most_written is None
+
+
+def test_weights_are_no_part_of_what_is_sent():
+    """A digest of this machine's files means nothing to a server."""
+    assert "weights" not in Request("m", request().messages, {}, weights="0123").asking((0, 1))

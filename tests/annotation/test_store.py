@@ -167,3 +167,30 @@ def test_another_version_is_refused(tmp_path: Path):
     db.close()
     with pytest.raises(RunError, match="another version"):
         Store(tmp_path / "s")
+
+
+def test_few_and_many_requests_are_found_alike(tmp_path: Path):
+    """A few are looked up one by one; whoever looks for thousands reads the table once."""
+    keys = [request(f"question {n}").key for n in range(150)]
+    with Store(tmp_path / "s") as store:
+        with store.writing():
+            for n, key in enumerate(keys):
+                store.record(key, (0,), Call(Fate.ANSWERED), [Answer(0, Outcome.WRITTEN, f"text {n}")])
+        many, few = store.answers(keys[:120]), store.answers(keys[:20])
+    assert {key: found[0].text for key, found in many.items()} == {key: f"text {n}" for n, key in enumerate(keys[:120])}
+    assert few == {key: many[key] for key in keys[:20]}
+
+
+def test_a_store_grows_in_proportion_to_its_answers(tmp_path: Path):
+    """The answer as it came is kept besides its texts; unpacked, and in rows that spill, they took 3.5 times as much."""
+    texts = [" ".join(str((n * 7919 + k) % 10007) for k in range(300)) for n in range(60)]
+
+    def size(count: int) -> int:
+        with Store(tmp_path / str(count)) as store, store.writing():
+            for n, text in enumerate(texts[:count]):
+                body = '{"choices": [{"message": {"content": "' + text + '"}}]}'
+                store.record(str(n), (0,), Call(Fate.ANSWERED, body=body), [Answer(0, Outcome.WRITTEN, text)])
+        return (tmp_path / str(count)).stat().st_size
+
+    letters = sum(map(len, texts[30:]))
+    assert 1.0 < (size(60) - size(30)) / letters < 2.0

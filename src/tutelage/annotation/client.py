@@ -111,7 +111,7 @@ def _read(text: str, endpoint: Endpoint) -> Reply | Fault:
     """An answer, or what is wrong with it."""
     try:
         body: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Fault(Fate.GARBLED, f"not JSON: {text[:80]!r}")
     return read_body(body, text, endpoint)
 
@@ -136,12 +136,18 @@ def _choice(row: Any, endpoint: Endpoint) -> Choice | None:
     text = said.get("text") if endpoint == "completion" else said.get("content")
     if text is not None and not isinstance(text, str):
         return None
+    text = _whole(text or "")
     reason = values.get("finish_reason")
     if said.get("refusal") or reason == "content_filter":
-        return Choice(Outcome.REFUSED, text or str(said.get("refusal") or ""))
+        return Choice(Outcome.REFUSED, text or _whole(str(said.get("refusal") or "")))
     if reason == "length":
-        return Choice(Outcome.CUT, text or "")
-    return Choice(Outcome.WRITTEN if (text or "").strip() else Outcome.EMPTY, text or "")
+        return Choice(Outcome.CUT, text)
+    return Choice(Outcome.WRITTEN if text.strip() else Outcome.EMPTY, text)
+
+
+def _whole(text: str) -> str:
+    """A text that can be stored: half a character, which JSON can hold, is no text."""
+    return text.encode(errors="replace").decode()
 
 
 def _usage(found: Any) -> Usage | None:
@@ -189,7 +195,7 @@ def _said(error: openai.APIStatusError) -> str:
     """What the server says, whichever of the customary places it says it in."""
     body = _object(error.body)
     said = next((body[name] for name in ("message", "detail", "error") if body.get(name)), error.body)
-    return " ".join(str(error.response.text if said is None else said).split())
+    return " ".join(_whole(str(error.response.text if said is None else said)).split())
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -7,13 +7,14 @@ more tomorrow are five samples of one request. Its body, as it is hashed and sen
      "temperature": 0.7, "max_tokens": 512}
 
 Neither the address of the server nor the API key is part of it: the same model on another port has given the same
-answers, and a key changes none.
+answers, and a key changes none. So a model's name must mean its weights; decision 13 says what follows from that.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -41,6 +42,8 @@ class Request:
     """As the server names them: temperature, top_p, max_tokens, and whatever a server of the user's understands."""
     endpoint: Endpoint = "chat"
     """A completion's prompt is its messages, a blank line apart: for models that were never taught to converse."""
+    weights: str | None = None
+    """Digest of a model on this machine, which may change under its name; part of the key, and never sent."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -53,7 +56,7 @@ class Request:
     @property
     def key(self) -> str:
         """SHA-256 of the endpoint and the body as canonical JSON: 64 hex digits."""
-        content = {"endpoint": self.endpoint, **self.body}
+        content = {"endpoint": self.endpoint, **self.body, **({"weights": self.weights} if self.weights else {})}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -69,19 +72,28 @@ class Request:
     @property
     def most_written(self) -> int | None:
         """Most tokens of one text; None where the request sets no limit, so that its cost has none."""
-        return next((int(self.sampling[name]) for name in LIMITS if self.sampling.get(name) is not None), None)
+        return max((int(self.sampling[name]) for name in LIMITS if self.sampling.get(name) is not None), default=None)
 
     @property
     def most_read(self) -> int:
         """More tokens than the prompt can have.
 
-        A token is at least one byte for every tokenizer that reads bytes in the end, as all current ones do. Chat
-        templates add words of their own: a few for each turn, and some a whole paragraph in front.
+        A token is at least one byte of the text as the tokenizer reads it, which may be a longer normal form than what
+        was sent. Chat templates add words of their own: a few for each turn, and some a page in front. A server that
+        counts more all the same ends an annotation with a budget; see `Round`.
         """
-        return sum(len(m.text.encode()) + TURN for m in self.messages) + TEMPLATE
+        return sum(_most_bytes(m.text) + TURN for m in self.messages) + TEMPLATE
 
 
 TURN = 16
 """Tokens that a chat template puts around a turn, at most."""
-TEMPLATE = 256
-"""Tokens that a chat template may put in front of a conversation that has no system message."""
+TEMPLATE = 1024
+"""Tokens that a chat template may put in front of a conversation; a default system prompt of some takes hundreds."""
+FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
+
+
+def _most_bytes(text: str) -> int:
+    """Its bytes in the normal form that has the most: tokenizers of the NFKC kind read one ligature as 18 letters."""
+    if text.isascii():
+        return len(text)
+    return max(len(form.encode()) for form in (text, *(unicodedata.normalize(name, text) for name in FORMS)))

@@ -244,6 +244,8 @@ class Round:
         if len(call.samples) > 1:
             self.several = len(answers) == len(call.samples)
         spent, perhaps = self._cost(call, reply)
+        if self.budget is not None and spent > self._most(call):
+            self._stop(TeacherError(_beyond(call, reply)))
         usage = reply.usage or (0, 0)
         self._record(call, Call(Fate.ANSWERED, seconds, *usage, spent, perhaps, body=reply.body), answers)
         self._settle()
@@ -380,8 +382,29 @@ def _denied(fault: Fault) -> str:
     return f"the server turns us away ({fault.detail}). {advice.get(fault.detail[:3], '')} What was answered is stored."
 
 
-def _hopeless(fault: Fault, calls: int) -> str:
+def _beyond(call: Waiting, reply: Reply) -> str:
+    """Why a budget cannot be kept any more."""
+    read, written = reply.usage or (0, 0)
     return (
-        f"{calls} calls in a row came to nothing, the last one: {fault.fate} ({fault.detail}). Is the server up, and "
-        "`teacher.base_url` right? What was answered is stored; the same command asks for the rest."
+        f"the server counts {read:,} tokens read and {written:,} written for a call that can have at most "
+        f"{call.request.most_read:,} and {len(call.samples) * (call.request.most_written or 0):,}, so `teacher.budget` "
+        "cannot be kept. Does the server know the limit by another name (put it into `teacher.extra`), or think beyond "
+        "it? What was answered is stored. Drop the budget to go on."
+    )
+
+
+def _hopeless(fault: Fault, calls: int) -> str:
+    advice = {
+        Fate.REJECTED: "Is `teacher.model` spelt as in the server's /models, and does it know the fields of "
+        "`teacher.extra`?",
+        Fate.BROKEN: "The server's own log says why. A model without a chat template needs `teacher.endpoint: "
+        "completion`.",
+        Fate.TIMED_OUT: "Raise `teacher.timeout`, or lower `teacher.concurrency` or `teacher.max_tokens`.",
+        Fate.GARBLED: "Does `teacher.base_url` end in /v1, and is nothing else listening there?",
+        Fate.SLOWED: "Lower `teacher.concurrency`, or wait until the limit of the account is reset.",
+    }
+    return (
+        f"{calls} calls in a row came to nothing, the last one: {fault.fate} ({fault.detail}). "
+        f"{advice.get(fault.fate, 'Is the server up, and `teacher.base_url` right?')} What was answered is stored; the "
+        "same command asks for the rest."
     )

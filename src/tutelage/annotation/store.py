@@ -1,6 +1,7 @@
 """Every call and every answer of a teacher, on disk before anything else happens to it.
 
-An SQLite file in WAL mode that waits for the disk at every commit. Three tables matter:
+An SQLite file that waits for the disk at every commit; in WAL mode, or on a disk that machines share with a rollback
+journal, which needs no memory in common. Three tables matter:
 
     answers   one row a sample: (request key, sample number), outcome, text, tokens
     calls     one row a call to the server: its fate, the tokens it counted, what it cost, the body as it came
@@ -18,6 +19,7 @@ import json
 import sqlite3
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from typing import Any, Literal, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from tutelage.annotation.disk import is_shared
 from tutelage.annotation.outcomes import Fate, Outcome
 from tutelage.annotation.requests import Endpoint, Request
 from tutelage.errors import RunError
@@ -33,16 +36,18 @@ from tutelage.errors import RunError
 VERSION = 1
 PATIENCE = 60
 """Seconds to wait while another process writes."""
+FEW = 100
+"""So many requests are looked up one by one."""
 
 SCHEMA = """
-CREATE TABLE requests (key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE requests (key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TABLE calls (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, samples TEXT NOT NULL, fate TEXT NOT NULL, at REAL NOT NULL,
     seconds REAL NOT NULL, tokens_read INTEGER NOT NULL, tokens_written INTEGER NOT NULL, spent INTEGER NOT NULL,
-    perhaps INTEGER NOT NULL, detail TEXT NOT NULL, body TEXT NOT NULL);
+    perhaps INTEGER NOT NULL, detail TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE answers (
     key TEXT NOT NULL, sample INTEGER NOT NULL, outcome TEXT NOT NULL, text TEXT NOT NULL, tokens INTEGER NOT NULL,
-    call INTEGER NOT NULL, PRIMARY KEY (key, sample)) WITHOUT ROWID;
+    call INTEGER NOT NULL, PRIMARY KEY (key, sample));
 CREATE TABLE claims (
     key TEXT NOT NULL, sample INTEGER NOT NULL, owner TEXT NOT NULL, reserved INTEGER NOT NULL, since REAL NOT NULL,
     PRIMARY KEY (key, sample)) WITHOUT ROWID;
@@ -76,7 +81,7 @@ class Call:
     detail: str = ""
     """What the server said of a fault, without secrets."""
     body: str = ""
-    """The answer as it came."""
+    """The answer as it came; packed where it is stored, as it holds every text a second time."""
 
 
 class Claimed(NamedTuple):
@@ -196,7 +201,7 @@ class Store:
             " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(key, json.dumps(list(samples)), call.fate, time.time(), round(call.seconds, 3)),
-                *(call.tokens_read, call.tokens_written, call.spent, call.perhaps, call.detail, call.body),
+                *(call.tokens_read, call.tokens_written, call.spent, call.perhaps, call.detail, _packed(call.body)),
             ),
         )
         self._db.execute("UPDATE ledger SET spent = spent + ?, perhaps = perhaps + ?", (call.spent, call.perhaps))
@@ -249,10 +254,19 @@ class Store:
         """What is there of these requests, by key and sample."""
         wanted = set(keys)
         found: dict[str, dict[int, Answer]] = {}
-        for key, sample, outcome, text, tokens in self._rows("SELECT key, sample, outcome, text, tokens FROM answers"):
+        for key, sample, outcome, text, tokens in self._answers(wanted):
             if key in wanted:
                 found.setdefault(key, {})[sample] = Answer(sample, Outcome(outcome), text, tokens)
         return found
+
+    def _answers(self, wanted: Collection[str]) -> Iterator[tuple[Any, ...]]:
+        """Rows with those that are wanted among them: a few are looked up, for many the table is read once."""
+        query = "SELECT key, sample, outcome, text, tokens FROM answers"
+        if len(wanted) > FEW:
+            yield from self._rows(query)
+            return
+        for key in wanted:
+            yield from self._rows(f"{query} WHERE key = ?", (key,))
 
     def totals(self, keys: Collection[str] | None = None) -> Totals:
         """The books of the whole store, or of the calls for some requests."""
@@ -283,7 +297,8 @@ class Store:
     def bodies(self, keys: Collection[str]) -> dict[str, str]:
         """The answers as they came, the last of each request; for looking."""
         wanted = set(keys)
-        return {key: body for key, body in self._rows("SELECT key, body FROM calls ORDER BY id") if key in wanted}
+        rows = self._rows("SELECT key, body FROM calls ORDER BY id")
+        return {key: zlib.decompress(body).decode() if body else "" for key, body in rows if key in wanted}
 
     def owned(self, owner: str) -> dict[str, tuple[int, ...]]:
         """The samples that an owner has claimed, by request."""
@@ -303,7 +318,7 @@ class Store:
         return there & set(samples)
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute(f"PRAGMA journal_mode = {'TRUNCATE' if is_shared(self.path) else 'WAL'}")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("BEGIN IMMEDIATE")
         [version] = self._db.execute("PRAGMA user_version").fetchone()
@@ -345,6 +360,10 @@ class Store:
     def _let_go(self) -> None:
         self._lock.release()
         (self._locks / self.owner).unlink(missing_ok=True)
+
+
+def _packed(body: str) -> bytes:
+    return zlib.compress(body.encode(errors="replace")) if body else b""
 
 
 def _calls_of(rows: Iterable[tuple[str, int, int, float]]) -> Iterator[tuple[str, list[int], int]]:

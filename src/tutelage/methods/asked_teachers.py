@@ -8,6 +8,7 @@ Stages come and go with the settings; what was paid for stays beside them, keyed
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from tutelage.annotation.budget import Price, in_money, read_price
 from tutelage.annotation.outcomes import RETRIED, Outcome
 from tutelage.annotation.progress import Progress, Tell
 from tutelage.annotation.prompting import Prompt, SolvedQuestion, default_prompt, our_shots, shots_fingerprint
-from tutelage.annotation.requests import Message, Request
+from tutelage.annotation.requests import Request
 from tutelage.annotation.round import Manner
 from tutelage.annotation.secrets import OFFICIAL, check_address, read_key
 from tutelage.annotation.store import Answer, Store, Totals
@@ -42,8 +43,15 @@ ASKED = ("openai", "local", "vllm")
 STORE = Path("teacher") / "answers.sqlite"
 """Within a run folder."""
 
+OURS = frozenset({"model", "messages", "prompt", "n", "best_of", "stream", "stream_options"})
+"""Fields of a request that `teacher.extra` cannot set."""
+
 FEW_FAILURES = 0.05
 """A stage may be finished with so large a share of samples failed; with more it waits for a better day."""
+
+
+MANY_CUT = 0.1
+"""With more texts cut off than this share, the limit is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ def check_asked(section: TeacherSection) -> None:
     if section.shots_file is not None:
         _read_shots(section)
     if section.backend == "openai":
+        _check_extra(section)
         check_address(section.base_url, section.api_key_env)
         price = price_of(section)
         if price is None and section.budget is not None:
@@ -97,14 +106,30 @@ def check_asked(section: TeacherSection) -> None:
         checkpoints.fingerprint(section.model)
 
 
+def _check_extra(section: TeacherSection) -> None:
+    """Raise RecipeError where `extra` says what the package says itself: `n` would multiply what a call costs."""
+    if taken := sorted(OURS & set(section.extra)):
+        raise RecipeError(
+            f"teacher.extra: {', '.join(taken)}: said by the package itself. The number of texts is `teacher.samples`, "
+            "the model `teacher.model`, and answers are never streamed."
+        )
+    words = re.compile(r"api.?key|authorization|password|secret", re.IGNORECASE)
+    if secret := next(filter(words.search, section.extra), None):
+        raise RecipeError(f"teacher.extra: {secret}: a key belongs into the variable that `teacher.api_key_env` names.")
+
+
 def asked_source(section: TeacherSection) -> Json:
     """What a teacher's words depend on besides its settings: those of its prompt, and its weights if they are here."""
-    weights = None if section.backend == "openai" or section.model is None else checkpoints.fingerprint(section.model)
-    told: dict[str, Json] = {"prompt": prompt_of(section).fingerprint, "weights": weights}
+    told: dict[str, Json] = {"prompt": prompt_of(section).fingerprint, "weights": _weights(section)}
     if section.shots_file:
         rows: list[Json] = [list(map(str, shot)) for shot in _read_shots(section)]
         return {**told, "shots": fingerprint({"rows": rows})}
     return {**told, "shots": shots_fingerprint() if section.shots else None}
+
+
+def _weights(section: TeacherSection) -> str | None:
+    """Digest of a model on this machine; None for a server's, whose name is all that is known of it."""
+    return None if section.backend == "openai" or section.model is None else checkpoints.fingerprint(section.model)
 
 
 # --- what is sent
@@ -117,12 +142,14 @@ def asked_of(section: TeacherSection, task: TaskSection, questions: Sequence[Que
     """
     prompt, sampling = prompt_of(section), sampling_of(section)
     shots = _shots(section, task, desk.answers)
+    weights = _weights(section)
     found: list[Asked] = []
     for question in sorted(questions, key=share_order):
         passages = tuple(desk.passages.get(question.id, ())) if section.passages else ()
         fewer = [shot for shot in shots if shot.question != question.text]
         messages = prompt.messages(question, desk.answers, passages=passages, shots=fewer, words=section.words)
-        found.append(Asked(question, Wish(_request(section, messages, sampling), section.samples or 1), passages))
+        request = Request(section.model or "", messages, sampling, section.endpoint, weights)
+        found.append(Asked(question, Wish(request, section.samples or 1), passages))
     return found
 
 
@@ -143,10 +170,6 @@ def sampling_of(section: TeacherSection) -> dict[str, Any]:
     values = {"temperature": section.temperature, "top_p": section.top_p, limit: section.max_tokens}
     seeded = {} if section.backend == "openai" else {"seed": section.seed}
     return {key: value for key, value in values.items() if value is not None} | seeded | section.extra
-
-
-def _request(section: TeacherSection, messages: tuple[Message, ...], sampling: Mapping[str, Any]) -> Request:
-    return Request(section.model or "", messages, sampling, section.endpoint)
 
 
 def _shots(section: TeacherSection, task: TaskSection, answers: str) -> Sequence[SolvedQuestion]:
@@ -281,8 +304,8 @@ def _out_of_money(
     share = section.share * whole / max(1, questions)
     enough = f", or `teacher.share={share:.4f}`, which makes do with what is there" if whole else ""
     return (
-        f"the budget of {section.budget:g} is spent after {whole} of {len(asked)} questions. All answers are stored. "
-        f"Raise `teacher.budget`{enough}."
+        f"the budget of {section.budget:g} has no room for another call at its highest price, after {whole} of "
+        f"{len(asked)} questions. All answers are stored. Raise `teacher.budget`{enough}."
     )
 
 
@@ -308,6 +331,11 @@ def read_taught(
                     rationales.append(_rationale(section, each, answer, fmt))
     unwritten = {str(o): n for o, n in outcomes.items() if not o.has_text}
     notes = [f"{section.model}: {retried} samples were asked for again"] if retried else []
+    if outcomes[Outcome.CUT] > MANY_CUT * outcomes.total():
+        notes.append(
+            f"{section.model}: {outcomes[Outcome.CUT]:,} of {outcomes.total():,} texts reached `teacher.max_tokens` "
+            f"({section.max_tokens}). Raise it, ask for fewer `teacher.words`, or let a reasoning model think less."
+        )
     return Taught(rationales, len(asked), notes, unwritten, [_books(section, outcomes, totals)])
 
 
@@ -327,8 +355,12 @@ def _rationale(section: TeacherSection, asked: Asked, answer: Answer, fmt: Forma
 
 
 def without_thinking(text: str) -> str:
-    """What a reasoning model says after it has thought aloud between its marks; servers often leave these in."""
-    return text.rpartition("</think>")[2].strip()
+    """What a reasoning model says after it has thought aloud between its marks; servers often leave these in.
+
+    Nothing where it has not come to an end: what it thought is no solution.
+    """
+    _, mark, after = text.rpartition("</think>")
+    return "" if not mark and after.lstrip().startswith("<think>") else after.strip()
 
 
 def _books(section: TeacherSection, outcomes: Mapping[Outcome, int], totals: Totals) -> dict[str, Json]:
