@@ -182,7 +182,7 @@ def test_few_and_many_requests_are_found_alike(tmp_path: Path):
 
 
 def test_a_store_grows_in_proportion_to_its_answers(tmp_path: Path):
-    """The answer as it came is kept besides its texts; unpacked, and in rows that spill, they took 3.5 times as much."""
+    """The answer as it came is kept besides its texts: unpacked, in rows that spill, it took twice the room."""
     texts = [" ".join(str((n * 7919 + k) % 10007) for k in range(300)) for n in range(60)]
 
     def size(count: int) -> int:
