@@ -8,13 +8,25 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from small_study import FORMAT, corpus_of, planned, predictions_of, recipe, results_of, stages, study_of, write_world
+from small_study import (
+    FORMAT,
+    corpus_of,
+    planned,
+    predictions_of,
+    raw,
+    recipe,
+    results_of,
+    stages,
+    study_of,
+    write_world,
+)
 
+from tutelage.errors import RecipeError
 from tutelage.generation.local import LocalGenerator
 from tutelage.methods.knowledge import read_hits
 from tutelage.methods.run import run
 from tutelage.models import LanguageModel, load
-from tutelage.recipe import Recipe
+from tutelage.recipe import Recipe, parse
 from tutelage.retrieval.bm25 import Bm25
 from tutelage.runs import Stage, read_json, read_jsonl
 from tutelage.training.batching import tokenize
@@ -177,6 +189,73 @@ def test_where_the_teacher_wrote_nothing_the_mentor_reads_what_can_be_found_with
     assert found.keys() == {q.id for q in study.of("train")}
     assert all([h.passage_id for h in found[id]] == [h.passage_id for h in asked[id]][:10] for id in without)
     assert read_json(silver.folder / "silver.json")["by_question"] == len(without)
+
+
+# --- a reranker that learns from the mentor too
+
+
+@pytest.fixture(scope="module")
+def mentored(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Two seeds of a study whose grounded mentor teaches a reranker."""
+    world = write_world(tmp_path_factory.mktemp("mentored"))
+    reranker = {**raw(world)["knowledge"]["reranker"], "mentor_epochs": 2}
+    changes = {**CHANGES, "knowledge": {"reranker": reranker}}
+    wanted = recipe(world, ["kard", "grounded-mentor"], seeds=[1, 2], **changes)
+    run(wanted, "# text", world / "run", name="mentored")
+    return Finished(world, world / "run", wanted, [])
+
+
+def rerankers(mentored: Finished, arm: str, seed: int) -> tuple[Stage, Stage]:
+    """The reranker that orders an arm's test passages, and the stage of what it orders."""
+    job = planned(mentored.recipe, mentored.out, arm, seed)
+    (ordered,) = [s for s in job.values() if s.name == "reranked" and _inputs(s)["split"] == "test"]
+    (reranker,) = [s for s in job.values() if s.fingerprint == _inputs(ordered)["reranker"]]
+    return reranker, ordered
+
+
+def test_a_mentored_reranker_learns_from_teacher_and_mentor_and_serves_all_seeds(mentored: Finished):
+    """A reranker for each seed would be measured with its students, and KARD's would not."""
+    (taught,), (added,) = (mentored.stage(name) for name in ("rationales", "augmented"))
+    plain, mine = rerankers(mentored, "kard", 1)[0], rerankers(mentored, "grounded-mentor", 1)[0]
+    assert _inputs(plain)["rationales"] == [taught.fingerprint]
+    assert _inputs(mine)["rationales"] == [taught.fingerprint, added.fingerprint]
+    assert [_inputs(stage)["reranker"]["epochs"] for stage in (plain, mine)] == [1, 2]
+    assert rerankers(mentored, "grounded-mentor", 2)[0].fingerprint == mine.fingerprint
+    written = {s.fingerprint for seed in (1, 2) for s in planned(
+        mentored.recipe, mentored.out, "grounded-mentor", seed).values() if s.name == "augmented"}  # fmt: skip
+    assert len(written) == 2
+
+
+def test_a_mentor_finds_its_passages_before_there_is_a_reranker_that_it_taught(mentored: Finished):
+    """Else the reranker would need the mentor's texts, and the mentor what the reranker finds."""
+    plain = rerankers(mentored, "kard", 1)[0]
+    before = [s for s in mentored.stage("reranked") if _inputs(s)["split"] == "train"]
+    assert before
+    assert {_inputs(s)["reranker"] for s in before} == {plain.fingerprint}
+
+
+def test_a_student_is_served_with_the_reranker_of_its_test(mentored: Finished):
+    """KARD's reranker on the card would find other passages than those of the table."""
+    for arm in ("kard", "grounded-mentor"):
+        reranker, ordered = rerankers(mentored, arm, 1)
+        student = mentored.out / "students" / f"{arm}-seed1"
+        card = read_json(student / "tutelage.json")["knowledge"]
+        assert (student / card["reranker"]).resolve() == (reranker.folder / "model").resolve()
+        (scored,) = mentored.stage("score", arm)
+        assert _inputs(scored)["beside"] == ordered.fingerprint
+
+
+def test_other_arms_do_not_know_of_it(mentored: Finished):
+    """A study that adds a mentored reranker keeps what it has of KARD."""
+    raw_ = raw(mentored.world, ["kard"], **{**CHANGES, "knowledge": {}})
+    without = parse({**raw_, "seeds": [1, 2]}, where="test")
+    assert all(stage.cached for stage in planned(without, mentored.out, "kard").values())
+
+
+def test_a_reranker_that_is_given_learns_from_nobody(tmp_path: Path):
+    wanted = raw(tmp_path, knowledge={"reranker": {"path": "some/reranker", "mentor_epochs": 1}})
+    with pytest.raises(RecipeError, match=r"mentor_epochs.*is taken as it is"):
+        parse(wanted, where="test")
 
 
 def _student(finished: Finished) -> Stage:

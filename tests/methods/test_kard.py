@@ -212,8 +212,6 @@ def test_a_second_run_makes_nothing(finished: Finished):
         ({"k1": 1.2}, {"asked", "beside", "examples", "reranked", "reranker", "score", "silver", "student"}),
         ({"b": 0.7}, {"asked", "beside", "examples", "reranked", "reranker", "score", "silver", "student"}),
         ({"passages": 2}, {"examples", "score", "student"}),
-        ({"candidates": 4}, {"reranked", "score"}),
-        ({"candidates": 30}, {"asked", "reranked", "score"}),
         ({"per": "question"}, {"beside", "examples", "score", "student"}),
         ({"query": "question"}, {"asked", "reranked", "reranker", "score", "silver", "student"}),
         ({"words": 50}, {"index", "asked", "beside", "examples", "reranked", "reranker", "score", "silver", "student"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tutelage.methods.knowledge import Knowledge
 from tutelage.methods.study import Outcome, Study
 from tutelage.recipe import MentorSection
 from tutelage.runs import Stage
@@ -11,17 +12,28 @@ def grounded_mentor(study: Study, seed: int) -> Outcome:
     """A mentor that reads passages writes rationales from them; each finds its own passages for the student.
 
     The mentor's soft labels are for the prompts that the student learns from, passages and all. At test the passages
-    are those of KARD's reranker or, where the recipe has none, of BM25.
+    are those of a reranker that learnt from the teacher, and from the mentor too if the recipe says so; without a
+    reranker, of BM25.
     """
     examples, soft = lessons(study, study.mentor, seed)
-    student = study.train(examples, seed, soft=soft, beside=study.knowledge.chosen_by(study.recipe.student))
-    return study.score(student, seed, beside=study.knowledge.served("test"))
+    knowledge = serving(study)
+    student = study.train(examples, seed, soft=soft, beside=knowledge.chosen_by(study.recipe.student))
+    return study.score(student, seed, beside=knowledge.served("test"))
 
 
 def grounded_mentor_alone(study: Study, seed: int) -> Outcome:
     """The grounded mentor itself on the test split, with the same passages as its student."""
     mentor = trained_mentor(study, study.mentor, seed)
-    return study.score(mentor, seed, study.mentor, beside=study.knowledge.served("test"))
+    return study.score(mentor, seed, study.mentor, beside=serving(study).served("test"))
+
+
+def serving(study: Study) -> Knowledge:
+    """What finds passages at test. One reranker serves all seeds, so the mentor it learnt from is that of the first."""
+    reranker = study.knowledge.settings.reranker
+    if reranker is None or reranker.mentor_epochs is None:
+        return study.knowledge
+    added = written(study, study.mentor, study.recipe.seeds[0])
+    return study.knowledge.with_lessons(added) if added else study.knowledge
 
 
 def trained_mentor(study: Study, settings: MentorSection, seed: int) -> Stage:
@@ -37,7 +49,15 @@ def lessons(
     taught, knowledge = study.taught(), study.knowledge
     if mentor is None:
         return study.lessons.rationales(taught, beside=knowledge.beside(taught), learner=learner), None
-    trained = trained_mentor(study, mentor, seed)
-    added = study.augmented(trained, mentor, seed, taught=taught, beside=knowledge.silver("train"))
+    trained, added = trained_mentor(study, mentor, seed), written(study, mentor, seed)
     examples = study.lessons.rationales(taught, added, beside=knowledge.beside(taught, added), learner=learner)
     return examples, study.soft_labels(trained, examples)
+
+
+def written(study: Study, mentor: MentorSection, seed: int) -> Stage | None:
+    """Correct rationales of a grounded mentor for the training questions, from what the teacher's rationales find.
+
+    None where the mentor writes none.
+    """
+    trained = trained_mentor(study, mentor, seed)
+    return study.augmented(trained, mentor, seed, taught=study.taught(), beside=study.knowledge.silver("train"))

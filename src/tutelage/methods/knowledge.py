@@ -44,9 +44,15 @@ class Indexed(NamedTuple):
 class Knowledge:
     """The `knowledge` section of a study at work."""
 
-    def __init__(self, study: Study, settings: KnowledgeSection) -> None:
+    def __init__(self, study: Study, settings: KnowledgeSection, *more: Stage) -> None:
+        """`more` are rationales that a reranker learns from besides the teacher's."""
         self.study = study
         self.settings = settings
+        self.more = more
+
+    def with_lessons(self, *more: Stage) -> Knowledge:
+        """The same knowledge, with a reranker that learnt from these rationales too."""
+        return Knowledge(self.study, self.settings, *more)
 
     # --- the index
 
@@ -119,44 +125,34 @@ class Knowledge:
 
         On train and dev these are the first kept rationales. On test the teacher is asked for one, or the facts that
         the question was written from are taken; both know the answer. For a question that has neither, and with a
-        scarce teacher that is most of them, the question searches, and the reranker orders what it finds, where there
-        is one; but not on dev, or each student's training would hang on the reranker and its candidates.
+        scarce teacher that is most of them, the reranker finds what it can or, where there is none, the question.
         """
         settings, study = self.settings, self.study
-        taught, alone = study.taught(), self.served(split) if split != "dev" else None
+        taught, alone = study.taught(), self.served(split)
         depth = max(settings.passages, KEPT_HITS)
         inputs: dict[str, Json] = {
             **self._searching,
             "rationales": taught.fingerprint,
-            "served": alone.fingerprint if alone else settings.query,
+            "served": alone.fingerprint,
             "split": split,
             "depth": depth,
         }
 
         def make(folder: Path) -> None:
             questions = study.of(split)
-            known = self._known(split, taught)
-            without = [q for q in questions if q.id not in known]
-            queries = {q.id: known[q.id] for q in questions if q.id in known}
-            rows: list[dict[str, Any]] = []
-            if alone:
-                lacking = {q.id for q in without}
-                served = (row for row in read_jsonl(alone.folder / "hits.jsonl") if row["of"] in lacking)
-                rows = [{**row, "hits": row["hits"][:depth]} for row in served]
+            if split == "test":
+                assert study.recipe.teacher is not None  # `taught` has looked
+                written = silver_queries(study.recipe.teacher, study.recipe.task, questions)
+                queries = {id: self._reasons(id, text) for id, text in written.items()}
             else:
-                queries |= {q.id: self.query(q) for q in without}
-            self._search(folder, queries, depth, more=rows)
-            write_json(folder / "silver.json", {"found": len(questions) - len(without), "by_question": len(without)})
+                first = self._first_of_each(_kept([taught]))
+                queries = {q.id: first[q.id] for q in questions if q.id in first}
+            without = {q.id for q in questions} - queries.keys()
+            rows = [row for row in read_jsonl(alone.folder / "hits.jsonl") if row["of"] in without]
+            self._search(folder, queries, depth, more=[{**row, "hits": row["hits"][:depth]} for row in rows])
+            write_json(folder / "silver.json", {"found": len(queries), "by_question": len(without)})
 
         return study.workspace.stage("silver", inputs, make)
-
-    def _known(self, split: Split, taught: Stage) -> dict[str, str]:
-        """What searches for a question as one who knows its answer would, by question id."""
-        if split != "test":
-            return self._first_of_each(_kept([taught]))
-        assert self.study.recipe.teacher is not None  # `taught` has looked
-        written = silver_queries(self.study.recipe.teacher, self.study.recipe.task, self.study.of(split))
-        return {id: self._reasons(id, text) for id, text in written.items()}
 
     def chosen_by(self, learner: LearnerSection) -> Stage:
         """What stands beside the questions that a learner's epoch is chosen by: dev's, or against all advice test's."""
@@ -208,12 +204,14 @@ class Knowledge:
             folder = checkpoints.locate(settings.path)
             return Indexed(folder or Path(settings.path), fingerprint(folder) if folder else f"hub:{settings.path}")
         assert settings.base is not None  # one of the two
-        taught, base = self.study.taught(), settings.base
+        lessons, base = [self.study.taught(), *self.more], settings.base
+        epochs = settings.mentor_epochs if self.more and settings.mentor_epochs else settings.epochs
+        settings = settings.model_copy(update={"epochs": epochs})
         inputs: dict[str, Json] = {
             **self._searching,
-            "rationales": taught.fingerprint,
+            "rationales": [stage.fingerprint for stage in lessons],
             "query": self.settings.query,
-            "reranker": settings.model_dump(mode="json"),
+            "reranker": settings.model_dump(mode="json", exclude={"mentor_epochs"}),
             "base": checkpoints.fingerprint(base),
             "device": self.study.recipe.compute.device,
             "threads": self.study.recipe.compute.threads,
@@ -223,7 +221,7 @@ class Knowledge:
             from tutelage.training.reranking import question_order, search_space, train_reranker
 
             index = self._open(self.index().folder)
-            pairs, looked_at = self._pairs(taught, settings)
+            pairs, looked_at = self._pairs(lessons, settings)
             train = search_space(index, pairs, candidates=settings.searched)
             dev = search_space(index, looked_at, candidates=settings.searched)
             train_reranker(
@@ -242,12 +240,12 @@ class Knowledge:
         stage = self.study.workspace.stage("reranker", inputs, make)
         return Indexed(stage.folder / "model", stage.fingerprint)
 
-    def _pairs(self, taught: Stage, settings: RerankerSection) -> tuple[list[Pair], list[Pair]]:
+    def _pairs(self, lessons: Sequence[Stage], settings: RerankerSection) -> tuple[list[Pair], list[Pair]]:
         """Questions with their rationales to learn from, and others to choose an epoch by.
 
         The latter are dev questions or, where nobody wrote rationales for those, a tenth of the training questions.
         """
-        kept = sorted(_kept([taught]), key=lambda r: _rank(example_id(r)))
+        kept = sorted(_kept(lessons), key=lambda r: _rank(example_id(r)))
         train, dev = _of(kept, self.study.of("train")), _of(kept, self.study.of("dev"))
         if not dev:
             asked = sorted({r.question_id for r in train}, key=_rank)
@@ -309,19 +307,18 @@ class Knowledge:
         texts = dict(zip(ids, index.passages(ids), strict=True))
         return {of: [texts[id] for id in row] for of, row in best.items()}
 
-    def card(self, folder: Path, *, reranked: bool) -> dict[str, Json]:
+    def card(self, folder: Path, reranker: Indexed | None) -> dict[str, Json]:
         """What a server must know to look up passages for a student in `folder`: see `looking_up`."""
         settings, run = self.settings, self.study.workspace.folder
         card: dict[str, Json] = {
             "index": _path_from(folder, self.index().folder, run),
             **settings.model_dump(mode="json", include={"retriever", "k1", "b", "query", "passages"}),
         }
-        if reranked:
-            reranker = self._reranker
-            where = self.reranker().folder
+        if reranker:
+            where = reranker.folder
             card |= {
-                "reranker": _path_from(folder, where, run) if where.exists() else reranker.path,
-                "kind": reranker.kind,
+                "reranker": _path_from(folder, where, run) if where.exists() else self._reranker.path,
+                "kind": self._reranker.kind,
                 "candidates": settings.candidates,
             }
         return card

@@ -26,6 +26,9 @@ class RerankerSection(Section):
     path: str | None = None
     """Instead of training one: a trained reranker, a folder or a hub name."""
     epochs: Positive = 3
+    mentor_epochs: Positive | None = None
+    """Give arm grounded-mentor a reranker of its own, trained for so many epochs on the rationales of the teacher and
+    of the mentor of the first seed. They are several times as many, so fewer epochs are as many steps. Ours."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     batch_size: Positive = 16
     """Questions in one step."""
@@ -63,6 +66,10 @@ class RerankerSection(Section):
     def _from_somewhere(self) -> RerankerSection:
         if (self.base is None) == (self.path is None):
             raise ValueError("name either `base:`, an encoder to train, or `path:`, a trained reranker")
+        if self.path is not None and self.mentor_epochs is not None:
+            raise ValueError(
+                "`mentor_epochs` is for a reranker trained from `base:`; that of `path:` is taken as it is"
+            )
         return self
 
 

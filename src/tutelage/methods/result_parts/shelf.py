@@ -18,6 +18,7 @@ from pathlib import Path
 from tutelage.methods import Outcome, Study
 from tutelage.methods.ask import CARD
 from tutelage.methods.jobs import Job, plan
+from tutelage.methods.knowledge import Indexed
 from tutelage.methods.predicting import SHOTS
 from tutelage.recipe import Recipe
 from tutelage.runs import Json, Stage, Workspace, read_json, write_json
@@ -65,7 +66,11 @@ def _looked_up(
     if by is None or (gate.exists() and not read_json(gate)["open"]):
         return {}
     knowledge = Study(recipe.for_arm(job.arm), task, Workspace(folder, planning=True)).knowledge
-    return {"knowledge": knowledge.card(place, reranked=by.name != "asked" and knowledge.settings.reranker is not None)}
+    if by.name == "asked" or knowledge.settings.reranker is None:
+        return {"knowledge": knowledge.card(place, None)}
+    mine = stages.get(read_json(by.folder / "stage.json")["inputs"].get("reranker") or "")
+    ordered_by = Indexed(mine.folder / "model", mine.fingerprint) if mine else knowledge.reranker()
+    return {"knowledge": knowledge.card(place, ordered_by)}
 
 
 def _solved(found: Outcome, stages: Mapping[str, Stage], place: Path) -> dict[str, Json]:
