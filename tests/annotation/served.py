@@ -29,6 +29,7 @@ SUM = 'work out {{ question.split() | map("int", -1) | reject("eq", -1) | join("
 EQUALS = Format("equals", marker="=")
 """How its answers are read: `teacher.reads: served:EQUALS`."""
 NAMES = ("Tova", "Bram", "Ida", "Olle", "Runa", "Falk")
+THINGS = ("beads", "cards", "coins", "shells")
 
 
 class Served(NamedTuple):
@@ -90,10 +91,11 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     raise AssertionError(f"no server after two minutes: {log.read_text()}")
 
 
-def sums(count: int, seed: int = 0) -> list[dict[str, str]]:
-    """Rows of a user's file, each a story of one sum; no story comes twice."""
+def sums(train: int, test: int, seed: int = 0) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Rows of a user's two files, each a story of one sum; no story comes twice, sums do."""
     rng, found = Random(seed), dict[str, str]()
-    while len(found) < count:
-        a, b, name = rng.randint(2, 40), rng.randint(2, 9), rng.choice(NAMES)
-        found[f"{name} has {a} beads and finds {b} more. How many beads are there?"] = str(a + b)
-    return [{"question": question, "answer": answer} for question, answer in found.items()]
+    while len(found) < train + test:
+        a, b, name, thing = rng.randint(2, 20), rng.randint(2, 9), rng.choice(NAMES), rng.choice(THINGS)
+        found[f"{name} has {a} {thing} and finds {b} more. How many {thing} are there?"] = str(a + b)
+    rows = [{"question": question, "answer": answer} for question, answer in found.items()]
+    return rows[:train], rows[train:]

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+SHOWN = 3
+"""Texts that are shown where none was kept."""
+
 RecipeName = Annotated[str, typer.Argument(help="A built-in recipe (`tutelage recipes`) or the path of a YAML file.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes such as `teacher.samples=3`.")]
 
@@ -42,10 +45,27 @@ def annotate(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Ask the teacher of a recipe for its rationales.
+    """Ask a recipe's teacher for rationales; see how many are right, and the cost.
 
-    Every answer is kept. Given again, the command asks only for what is missing, and `tutelage run` of the same recipe
-    in the same run folder finds the answers there and pays nothing more.
+    The teacher is a server with OpenAI's API, or a model on this machine:
+
+      teacher: {backend: openai, model: gpt-4o-mini, samples: 3,
+                prices: prices.yaml, budget: 5.00}
+      teacher: {backend: openai, model: mine,
+                base_url: "http://localhost:8000/v1"}
+      teacher: {backend: local, model: path/or/hub/name}
+
+    The key is read from OPENAI_API_KEY, or from whatever variable
+    `teacher.api_key_env` names.
+
+      tutelage annotate my.yaml --preview 3         shows what is sent, asks none
+      tutelage annotate my.yaml teacher.share=0.02  asks a few: are they right?
+      tutelage annotate my.yaml --budget 5.00       asks all, within 5.00
+      tutelage run my.yaml                          learns from the same answers
+
+    Every answer is stored as it comes. Stop it, kill it, lose the network: the
+    same command asks only for what is missing, and nothing is paid for twice.
+    docs/teacher.md explains every key.
     """
     from tutelage.methods.annotating import cost_of, write
 
@@ -70,6 +90,8 @@ def annotate(
     _tell_yield(found)
     if found.written.books:
         _tell_cost(cost_of(found))
+    if not found.kept.rationales:
+        _tell_texts(study, found)
     typer.echo(f"rationales  {path}")
 
 
@@ -178,6 +200,22 @@ def _tell_yield(found: Found) -> None:
     typer.echo(f"{found.kept.questions:,} of {found.written.asked:,} questions have a kept rationale")
     for note in found.written.notes:
         typer.echo(note)
+
+
+def _tell_texts(study: Study, found: Found) -> None:
+    """The first texts of which none was kept, each beside what was asked and expected."""
+    from tutelage.methods.annotating import asked_questions
+
+    questions = asked_questions(study)
+    typer.echo("\nnothing was kept; the first texts, with their verdicts:")
+    for rationale in found.judged[:SHOWN]:
+        question = questions[rationale.question_id]
+        typer.echo(f"--- {rationale.verdict}: answer {rationale.answer!r}, expected {question.answer!r}")
+        typer.echo(f"{question.text}\n>>> {rationale.text}")
+    typer.echo(
+        "---\nunread: `teacher.reads` names the form of the answer, `teacher.prompt` asks for it. "
+        "cut off: raise `teacher.max_tokens`. wrong: another model, more `teacher.samples`, or `teacher.hint: true`.\n"
+    )
 
 
 def _tell_cost(cost: dict[str, Any]) -> None:

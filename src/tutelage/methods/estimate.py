@@ -20,6 +20,8 @@ class Estimate(NamedTuple):
     model: str
     wanted: int
     there: int
+    missing: int
+    """Samples to be asked for; questions with equal prompts share theirs."""
     tokens_read: int
     """About, for the calls that are to be made."""
     tokens_written: int | None
@@ -31,14 +33,11 @@ class Estimate(NamedTuple):
     """No more than this, in currency, if no call has to be repeated."""
     currency: str
 
-    @property
-    def missing(self) -> int:
-        """Samples to be asked for."""
-        return self.wanted - self.there
-
     def line(self) -> str:
         """In one line."""
         texts = f"{self.model}: {self.wanted:,} samples, {self.there:,} there, {self.missing:,} to ask for"
+        if shared := self.wanted - self.there - self.missing:
+            texts += f" ({shared:,} more have the same prompt)"
         if not self.missing:
             return texts
         written = f"{self.tokens_written:,}" if self.tokens_written is not None else f"at most {self.most_written:,}"
@@ -63,7 +62,8 @@ def estimate(section: TeacherSection, asked: Sequence[Asked], store: Store) -> E
     return Estimate(
         model=section.model or "",
         wanted=sum(each.wish.samples for each in asked),
-        there=sum(each.wish.samples for each in asked) - missing,
+        there=sum(s in known.get(each.wish.request.key, {}) for each in asked for s in range(each.wish.samples)),
+        missing=missing,
         tokens_read=read,
         tokens_written=None if mean is None else round(mean * missing),
         most_written=None if section.max_tokens is None else section.max_tokens * missing,
