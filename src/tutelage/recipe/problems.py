@@ -19,7 +19,9 @@ def problem(details: dict[str, Any], root: type[BaseModel]) -> str:
     if details["type"] == "missing":
         return f"{key}: missing"
     message = details["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}; got {details['input']!r}" if key else message
+    if not key or isinstance(details["input"], dict):  # a whole section says too much, and may hold a misplaced key
+        return f"{key}: {message}" if key else message
+    return f"{key}: {message}; got {details['input']!r}"
 
 
 def _keys_at(root: type[BaseModel], location: Sequence[str]) -> list[str]:

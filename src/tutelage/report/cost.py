@@ -62,7 +62,7 @@ def _points(
     arms: Sequence[ArmRun],
     scores: Mapping[str, ArmScore],
 ) -> list[str]:
-    """What a point of accuracy cost, for each arm that learnt from it and does better than the baseline."""
+    """What a point of accuracy cost, for each arm that learnt from it, over the baseline."""
     baseline = str(results.get("baseline"))
     taught = set(source.get("arms") or ())
     if not cost.get("spent") or baseline not in scores:
@@ -73,8 +73,9 @@ def _points(
     currency = cost.get("currency") or ""
     return [
         f"{names[arm]} gains {gain:.1f} points on {titles[baseline]}: {cost['spent'] / gain:.4f} {currency} a point."
-        for arm, gain in gains.items()
         if gain > 0
+        else f"{names[arm]} gains nothing on {titles[baseline]}, so a point has no price."
+        for arm, gain in gains.items()
     ]
 
 
