@@ -23,6 +23,7 @@ from small_study import (
 
 from tutelage.errors import RecipeError
 from tutelage.generation.local import LocalGenerator
+from tutelage.methods.finding import first_right, silver_passages
 from tutelage.methods.knowledge import read_hits
 from tutelage.methods.run import run
 from tutelage.models import LanguageModel, load
@@ -243,6 +244,27 @@ def test_a_student_is_served_with_the_reranker_of_its_test(mentored: Finished):
         assert (student / card["reranker"]).resolve() == (reranker.folder / "model").resolve()
         (scored,) = mentored.stage("score", arm)
         assert _inputs(scored)["beside"] == ordered.fingerprint
+
+
+def test_both_rerankers_have_a_row_of_their_own(mentored: Finished):
+    """One of them would stand for what the other found."""
+    rows = {row["by"]: row for row in results_of(mentored.out)["retrieval"] if row["split"] == "dev"}
+    right = silver_passages([*mentored.stage("beside", "kard"), *mentored.stage("beside")])
+    for arm, by in (("kard", "reranker"), ("grounded-mentor", "mentored")):
+        fingerprint = rerankers(mentored, arm, 1)[0].fingerprint
+        (ordered,) = [
+            s for s in mentored.stage("reranked", arm)
+            if (_inputs(s)["split"], _inputs(s)["reranker"]) == ("dev", fingerprint)
+        ]  # fmt: skip
+        ranks = {id: first_right(hits, right[id]) for id, hits in read_hits(ordered).items() if id in right}
+        assert rows[by]["n"] == len(ranks)
+        assert rows[by]["hits"]["3"]["value"] == sum(r is not None and r < 3 for r in ranks.values()) / len(ranks)
+
+
+def test_a_mentor_that_teaches_the_reranker_of_all_seeds_is_one_mentor(mentored: Finished):
+    """Counted for every seed that it served, two mentors were three."""
+    mentors = [source for source in results_of(mentored.out)["sources"] if source["role"] == "mentor"]
+    assert [source["seeds"] for source in mentors] == [[1], [2]]
 
 
 def test_other_arms_do_not_know_of_it(mentored: Finished):

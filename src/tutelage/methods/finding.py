@@ -6,21 +6,23 @@ wrote down. Where the data says nothing, right is the best that a rationale find
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tutelage.errors import IndexFolderError
 from tutelage.evaluation.metrics import wilson
 from tutelage.methods.corpora import open_corpus
 from tutelage.methods.knowledge import Knowledge, open_index, read_hits, silver_counts
-from tutelage.runs import Stage
+from tutelage.runs import Stage, read_json
 from tutelage.tasks.evidence import evidence_of
 from tutelage.types import Hit, Question, Split
 
 CUTOFFS = (1, 3, 5, 10)
 BY = {"asked": "question", "reranked": "reranker", "beside": "rationale", "silver": "oracle"}
 """What a stage searches with, by the name of the stage."""
-ALONE = ("question", "reranker")
+MENTORED = "mentored"
+"""A reranker that learnt from a mentor besides the teacher."""
+ALONE = ("question", "reranker", MENTORED)
 """Searches that need no rationale, as a student does at test."""
 
 
@@ -98,23 +100,32 @@ def silver_passages(stages: Iterable[Stage]) -> dict[str, frozenset[str]]:
     return {id: found for id, found in best.items() if found}
 
 
-def searches(stages: Iterable[Stage], questions: Mapping[Split, Sequence[Question]]) -> list[Found]:
+def searches(
+    stages: Iterable[Stage], questions: Mapping[Split, Sequence[Question]], mentored: Collection[str] = ()
+) -> list[Found]:
     """The hits of these stages for the questions of each split.
 
     Where a stage searched with rationales, those of the first one kept for a question. Only one stage of a kind speaks
     for a split: the first, since the others searched for more rationales of the same questions. What an oracle found
-    speaks for test alone; elsewhere it is what rationales found, and has a row of its own.
+    speaks for test alone; elsewhere it is what rationales found, and has a row of its own. `mentored` are the
+    fingerprints of rerankers that learnt from a mentor too.
     """
     found: dict[tuple[str, Split], Found] = {}
     for stage in stages:
         hits: dict[str, Sequence[Hit]] = {}
+        by = MENTORED if _orders_by(stage) in mentored else BY[stage.name]
         for of, row in read_hits(stage).items():
             hits.setdefault(of.split("#")[0], row)
         for split, asked in questions.items():
             mine = {q.id: hits[q.id] for q in asked if q.id in hits}
             if mine and (stage.name != "silver" or split == "test"):
-                found.setdefault((BY[stage.name], split), Found(BY[stage.name], split, mine))
+                found.setdefault((by, split), Found(by, split, mine))
     return list(found.values())
+
+
+def _orders_by(stage: Stage) -> str:
+    """The fingerprint of the reranker that ordered what was found; empty where none did."""
+    return read_json(stage.folder / "stage.json")["inputs"]["reranker"] if stage.name == "reranked" else ""
 
 
 def _key(text: str) -> str:

@@ -55,7 +55,8 @@ def retrieval(task: Task, found: Sequence[LookUp]) -> list[Json]:
 
 def _retrieval(task: Task, looked: LookUp) -> list[dict[str, Any]]:
     stages = [use.stage for use in shared(looked.plans, *finding.BY)]
-    searches = finding.searches(stages, {split: task.questions[split] for split in ("dev", "test")})
+    mentored = {use.stage.fingerprint for use in shared(looked.plans, "reranker") if _learnt_from_a_mentor(use.stage)}
+    searches = finding.searches(stages, {split: task.questions[split] for split in ("dev", "test")}, mentored)
     if not looked.right:
         searches = [search for search in searches if search.by in finding.ALONE]
     right = looked.right or finding.silver_passages(stages)
@@ -78,6 +79,10 @@ def rerankers(folder: Path, plans: Plans) -> list[Json]:
         }
         for use in shared(plans, "reranker")
     ]
+
+
+def _learnt_from_a_mentor(reranker: Stage) -> bool:
+    return len(read_json(reranker.folder / "stage.json")["inputs"]["rationales"]) > 1
 
 
 def _trained_as(folder: Path) -> dict[str, Json]:

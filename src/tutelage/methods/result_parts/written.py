@@ -8,7 +8,7 @@ from typing import Any
 
 from tutelage.methods.result_parts.plans import Plans, Shared, shared
 from tutelage.recipe import Recipe
-from tutelage.runs import Json, read_json
+from tutelage.runs import Json, Stage, read_json
 
 ROLES = {"rationales": "teacher", "verified": "verifier", "augmented": "mentor"}
 """Who leaves a stage of this name, in the order of the report."""
@@ -17,14 +17,16 @@ ROLES = {"rationales": "teacher", "verified": "verifier", "augmented": "mentor"}
 def sources(recipe: Recipe, plans: Plans) -> list[Json]:
     """Everyone whose rationales were learnt from, teacher first, with what became of the texts."""
     mentors: dict[Path, str] = {}
+    seeds: dict[str, int] = {}
     for job, planned in plans:
+        seeds |= {s.fingerprint: _inputs(s)["seed"] for s in planned if s.name == "written"}
         models = [m.model for m in recipe.for_arm(job.arm).mentors]
         mentors |= dict(zip((s.folder for s in planned if s.name == "augmented"), models, strict=False))
     found = sorted(shared(plans, *ROLES), key=lambda use: list(ROLES).index(use.stage.name))
-    return [_source(recipe, use, mentors.get(use.stage.folder)) for use in found]
+    return [_source(recipe, use, mentors.get(use.stage.folder), seeds) for use in found]
 
 
-def _source(recipe: Recipe, use: Shared, mentor: str | None) -> Any:
+def _source(recipe: Recipe, use: Shared, mentor: str | None, seeds: Mapping[str, int]) -> Any:
     found = read_json(use.stage.folder / "yield.json")
     counts: dict[str, int] = found["counts"]
     seen = recipe.for_arm(use.jobs[0].arm)
@@ -33,7 +35,7 @@ def _source(recipe: Recipe, use: Shared, mentor: str | None) -> Any:
         "role": ROLES[use.stage.name],
         "source": mentor or verifier or _teacher_name(seen),
         "arms": use.arms,
-        "seeds": sorted({job.seed for job in use.jobs}) if mentor else [],
+        "seeds": [seeds[_inputs(use.stage)["written"]]] if mentor else [],
         "yield": {**counts, "asked": sum(counts.values())},
         "per_question": round(counts.get("kept", 0) / found["questions"], 2) if found["questions"] else 0,
         "asked": found["asked"],
@@ -43,6 +45,10 @@ def _source(recipe: Recipe, use: Shared, mentor: str | None) -> Any:
         "cost": _cost(use.stage.folder),
         "notes": [*found["notes"], *_verified(found.get("verifier", {}))],
     }
+
+
+def _inputs(stage: Stage) -> dict[str, Any]:
+    return read_json(stage.folder / "stage.json")["inputs"]
 
 
 def _cost(stage: Path) -> Json:

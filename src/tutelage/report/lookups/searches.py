@@ -15,7 +15,7 @@ from tutelage.report.findings import interval, listed, percent, points
 from tutelage.report.plots import Axis, Tick, share_label, ticks
 from tutelage.report.sweeps import BESIDE, Mark, Path
 
-ORDER = ("question", "reranker", "rationale", "oracle")
+ORDER = ("question", "reranker", "mentored", "rationale", "oracle")
 SPLITS = ("test", "dev")
 """In the order shown."""
 
@@ -32,7 +32,7 @@ class Search(NamedTuple):
     """One way of finding passages for the questions of one split."""
 
     by: str
-    """question, reranker, rationale or oracle."""
+    """question, reranker, mentored (a reranker that learnt from a mentor too), rationale or oracle."""
     n: int
     hits: Mapping[int, Share]
     """By k."""
@@ -64,6 +64,7 @@ class Searches(NamedTuple):
         return {
             "question": f"{name} by the question",
             "reranker": "Reranker",
+            "mentored": "Reranker taught by the mentor too",
             "rationale": f"{name} by the teacher’s rationale",
             "oracle": f"{name} by words that know the answer (leaks)",
         }.get(search.by, search.by)
@@ -111,7 +112,9 @@ def sentences(tables: Sequence[Searches]) -> list[str]:
 def _sentence(table: Searches, *, among_several: bool) -> str:
     whose = f"{listed(table.arms)}: " if among_several else ""
     right = "a right passage" if table.right == "data" else "the passage that the rationale finds"
-    searches = [search for kind in ("reranker", "question") if (search := table.by(kind))] or list(table.found[:1])
+    searches = [search for kind in ("mentored", "reranker", "question") if (search := table.by(kind))] or list(
+        table.found[:1]
+    )
     first, *others = searches
     questions = f"{table.n:,} {table.split} questions"
     said = (
@@ -123,7 +126,8 @@ def _sentence(table: Searches, *, among_several: bool) -> str:
 
 
 def _actor(table: Searches, search: Search) -> str:
-    return "the reranker" if search.by == "reranker" else table.title(search)
+    named = {"reranker": "the reranker", "mentored": "the reranker taught by the mentor too"}
+    return named.get(search.by) or table.title(search)
 
 
 def _bounds(search: Search) -> str:
