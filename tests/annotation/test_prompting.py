@@ -49,8 +49,8 @@ def test_options_passages_and_words_word_for_word():
     assert user.text == (
         "Work through the question step by step. Each step must follow from the question, from the passages or from "
         "what came before, and say why; leave out what does not lead to the answer. Passages were found by a search, "
-        "so some may not help; do not refer to them by number. Write about 40 words at most. End with a line of its own "
-        'that reads "Answer: " followed by the letter of the right option, and nothing else.\n\n'
+        "so some may not help; do not refer to them by number. Write about 40 words at most. End with a line of its "
+        'own that reads "Answer: " followed by the letter of the right option, and nothing else.\n\n'
         "Passage 1: Rake. A rake is a tool.\nPassage 2: Sheds are dry.\n"
         "Question: Where is a rake kept?\nOptions:\n(A) in a pond\n(B) in a shed"
     )

@@ -168,18 +168,20 @@ class Batches:
 
     def _store(self, key: str, samples: tuple[int, ...], row: Mapping[str, Any], price: Price | None) -> bool:
         found = _result(row, self.store.endpoint(key))
+        most = self.store.reserved(key, samples)
         if isinstance(found, Fault):
             rejected = found.fate is Fate.REJECTED
             answers = [Answer(s, Outcome.REJECTED, found.detail) for s in samples] if rejected else []
-            self.store.record(key, samples, Call(found.fate, detail=found.detail), answers)
+            perhaps = 0 if found.fate.is_free else most
+            self.store.record(key, samples, Call(found.fate, perhaps=perhaps, detail=found.detail), answers)
             return rejected
         usage = found.usage
         tokens = usage.written // len(found.choices) if usage else 0
         answers = [Answer(s, c.outcome, c.text, tokens) for s, c in zip(samples, found.choices, strict=False)]
         spent = price.of(usage) if price and usage else 0
-        self.store.record(
-            key, samples, Call(Fate.ANSWERED, 0.0, *(usage or (0, 0)), spent=spent, body=found.body), answers
-        )
+        perhaps = 0 if usage else most
+        call = Call(Fate.ANSWERED, 0.0, *(usage or (0, 0)), spent=spent, perhaps=perhaps, body=found.body)
+        self.store.record(key, samples, call, answers)
         return True
 
     # --- inside

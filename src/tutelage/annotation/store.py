@@ -300,6 +300,11 @@ class Store:
         rows = self._rows("SELECT key, body FROM calls ORDER BY id")
         return {key: zlib.decompress(body).decode() if body else "" for key, body in rows if key in wanted}
 
+    def reserved(self, key: str, samples: Sequence[int]) -> int:
+        """The most that a call under way for these samples can cost."""
+        rows = self._rows("SELECT sample, reserved FROM claims WHERE key = ?", (key,))
+        return sum(amount for sample, amount in rows if sample in samples)
+
     def owned(self, owner: str) -> dict[str, tuple[int, ...]]:
         """The samples that an owner has claimed, by request."""
         found: dict[str, tuple[int, ...]] = {}
