@@ -213,6 +213,15 @@ def test_a_server_that_is_gone_fails_no_samples(tmp_path: Path):
     assert committed == 0
 
 
+def test_a_server_that_is_gone_fails_not_even_the_last_few_samples(tmp_path: Path):
+    """Fewer than it takes to call the server gone; a failed sample is asked for again only on request."""
+    with FakeModel() as model:
+        ask(model.url, tmp_path / "s", wishes(20))
+    with pytest.raises(TeacherError, match=r"Is the server up"):
+        ask(model.url, tmp_path / "s", wishes(22), manner=Manner(backoff=0.001, retries=1))
+    assert len(answers(tmp_path / "s", wishes(22))[0]) == 20
+
+
 def test_a_server_that_rejects_everything_is_told_before_all_is_asked(tmp_path: Path):
     """A misspelt `extra` field is one mistake, not a thousand rejected questions."""
     with FakeModel(before=rejecting("question")) as model:

@@ -94,7 +94,8 @@ class Round:
         """To be tried again, or asked for by another process."""
         self.dear: list[Waiting] = []
         """Without room in the budget until a call under way has cost less than it might."""
-        self.given_up: list[tuple[str, list[Answer]]] = []
+        self.given_up: list[tuple[str, list[Answer], Fault]] = []
+        """Since the last answer: maybe the server is to blame, and not the request."""
         self.flying: set[asyncio.Task[None]] = set()
         self.writing: set[asyncio.Future[Any]] = set()
         self.claiming = False
@@ -286,14 +287,14 @@ class Round:
         self.later.append(replace(call, tries=call.tries + 1, not_before=now + max(wait, fault.wait or 0.0)))
 
     def _give_up(self, call: Waiting, outcome: Outcome, fault: Fault) -> None:
-        self.given_up.append((call.key, [Answer(sample, outcome, fault.detail) for sample in call.samples]))
+        self.given_up.append((call.key, [Answer(sample, outcome, fault.detail) for sample in call.samples], fault))
         if len(self.given_up) >= HOPELESS and not (self.answered and outcome is Outcome.REJECTED):
             self._stop(TeacherError(_hopeless(fault, len(self.given_up))))
             self.given_up.clear()
 
     def _settle(self) -> None:
         """The server answers, so those given up are to blame on themselves."""
-        for key, answers in self.given_up:
+        for key, answers, _ in self.given_up:
             self.progress.outcomes.update(answer.outcome for answer in answers)
             self._watch(self.clerk.do(lambda store, k=key, a=answers: store.settle(k, a)))
         self.given_up = []
@@ -355,6 +356,14 @@ class Round:
                 task.cancel()
         self._stop(KeyboardInterrupt())
 
+    def _end_given_up(self) -> None:
+        """Those given up at the very end: they failed, unless nobody was there to answer."""
+        gone = [fault for _, _, fault in self.given_up if fault.fate is Fate.UNREACHED]
+        if gone:
+            self._stop(TeacherError(_hopeless(gone[-1], len(self.given_up))))
+        else:
+            self._settle()
+
     async def _leave(self) -> None:
         """Give back what was claimed in vain, and wait for the disk."""
         flying = list(self.flying)
@@ -362,7 +371,7 @@ class Round:
             task.cancel()
         await asyncio.gather(*flying, return_exceptions=True)
         if not self.stopping:
-            self._settle()
+            self._end_given_up()
         held = list(self.ready)
         released = self.clerk.do(lambda store: [store.release(call.key, call.samples) for call in held])
         await self.clerk.finish()

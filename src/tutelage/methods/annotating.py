@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,9 @@ class Annotated(NamedTuple):
     @property
     def counts(self) -> dict[str, int]:
         """Every sample that was asked for, by what became of it."""
-        return {**self.kept.counts, **self.written.unwritten}
+        counts = Counter(self.kept.counts)
+        counts.update(self.written.unwritten)  # a text without reasons is empty too
+        return dict(counts)
 
 
 def annotated(study: Study) -> Stage:
