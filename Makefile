@@ -6,11 +6,13 @@ READY  := $(VENV)/.ready
 # Tiny models run fastest on one thread; two threads that compete for a core lose tenfold.
 export OMP_NUM_THREADS ?= 1
 
+STEPS := reasoning-distillation, augmentation only, soft labels only, mentor-kd
+
 .PHONY: demo test lint format checkpoints clean
 
 demo: $(READY)   ## distil students on the bundled tasks, print the tables, write demo-out/*/report.html
 	$(BIN)/tutelage run pocket/kard --out demo-out/atlas
-	$(BIN)/tutelage run pocket/mentor-kd seeds=[1] --out demo-out/steps
+	$(BIN)/tutelage run pocket/mentor-kd seeds=[1] "arms=[$(STEPS)]" --out demo-out/steps
 
 test: lint       ## every check: lint, types, imports, and all tests
 	$(BIN)/pytest -n 2 --dist loadgroup

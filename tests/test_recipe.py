@@ -99,6 +99,17 @@ def test_two_arms_of_one_name_are_refused():
         parse({**MINIMAL, "arms": ["fine-tuning", "fine-tuning"]}, where="r")
 
 
+def test_arms_chosen_by_name_keep_their_settings():
+    """A few arms of a study must be those arms, or their numbers are of something else."""
+    names = ["reasoning-distillation", "soft labels only", "mentor-kd", "mcc-kd"]
+    chosen, _ = load("pocket/mentor-kd", [f"arms=[{', '.join(names)}]"])
+    whole = {arm.name: arm for arm in load("pocket/mentor-kd")[0].arms}
+    assert [arm.name for arm in chosen.arms] == names
+    assert chosen.arms[:3] == [whole[name] for name in names[:3]]
+    assert chosen.arms[1].set == {"mentor.samples": 0, "student.epochs": 28}
+    assert (chosen.arms[3].method, chosen.arms[3].set) == ("mcc-kd", {})
+
+
 def test_override_leaves_the_original_alone():
     """Arms share one raw recipe; a change for one must not leak into the next."""
     raw = {"student": {"epochs": 1}}

@@ -26,7 +26,8 @@ app = typer.Typer(
 
 RecipeName = Annotated[str, typer.Argument(help="A built-in recipe (`tutelage recipes`) or the path of a YAML file.")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Changes such as `student.learning_rate=3e-4` or `seeds=[1,2,3]`.")
+    list[str] | None,
+    typer.Argument(help="Changes such as `student.learning_rate=3e-4`, `seeds=[1,2,3]`, or `arms=[kard]` for one arm."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run. Default: runs/RECIPE.")]
 

@@ -11,7 +11,7 @@ import yaml
 
 from tutelage.errors import RecipeError
 from tutelage.plugins import unknown
-from tutelage.recipe.overrides import override, read_override
+from tutelage.recipe.overrides import choose_arms, override, read_override
 from tutelage.recipe.recipe import Recipe, parse
 
 
@@ -30,7 +30,10 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Recipe, str]
         raise RecipeError(
             f"{name_or_path}: a recipe is a mapping of sections such as `task:`; got {type(raw).__name__}"
         )
-    changed = override(cast("dict[str, Any]", raw), dict(read_override(text) for text in overrides))
+    changes = dict(read_override(text) for text in overrides)
+    if "arms" in changes:
+        changes["arms"] = choose_arms(cast("dict[str, Any]", raw).get("arms"), changes["arms"])
+    changed = override(cast("dict[str, Any]", raw), changes)
     return parse(changed, where=name_or_path), text
 
 

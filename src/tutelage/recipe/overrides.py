@@ -23,6 +23,21 @@ def override(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return result
 
 
+def choose_arms(arms: Any, wanted: Any) -> Any:
+    """Arms given on the command line; one that is called as an arm of the recipe is that arm, settings and all."""
+    if not isinstance(arms, list) or not isinstance(wanted, list):
+        return wanted
+    known = {_name(arm): arm for arm in cast("list[Any]", arms)}
+    return [known.get(arm, arm) if isinstance(arm, str) else arm for arm in cast("list[Any]", wanted)]
+
+
+def _name(arm: Any) -> str:
+    if not isinstance(arm, dict):
+        return str(arm)
+    raw = cast("dict[str, Any]", arm)
+    return str(raw.get("name") or raw.get("method"))
+
+
 def read_override(text: str) -> tuple[str, Any]:
     """The dotted key and the value of `KEY=VALUE`. Raises RecipeError."""
     key, sign, value = text.partition("=")
