@@ -217,6 +217,15 @@ def test_an_estimate_knows_what_is_there_and_what_is_missing(tmp_path: Path):
     assert ", likely 0.00" in more.line()
 
 
+def test_answers_from_another_address_are_told(tmp_path: Path):
+    """One name may stand for other weights there; what is in the store is not asked again."""
+    with FakeModel(solve) as model:
+        annotated(study(tmp_path, model.url))
+        assert "answered by" not in estimated(study(tmp_path, model.url)).line()
+    found = estimated(study(tmp_path, "http://localhost:1/v1"))
+    assert found.line() == f"m: 18 samples, 18 there, 0 to ask for, some of them answered by {model.url}"
+
+
 def test_an_estimate_counts_equal_prompts_once(tmp_path: Path):
     """A user's template may put two questions in the same words; they share the answers, and the price."""
     (tmp_path / "same.j2").write_text("Say something.")

@@ -46,8 +46,8 @@ class Batches:
         self, store: Store, folder: Path, *, base_url: str | None = None, key: str | None = None, timeout: float = 600.0
     ) -> None:
         """`timeout` is for one call to the API, in seconds; files are large."""
-        self.store, self.folder, self._key = store, folder, key
-        self._sdk = openai.OpenAI(base_url=base_url or OFFICIAL, api_key=key or NO_KEY, timeout=timeout, max_retries=0)
+        self.store, self.folder, self._key, self.address = store, folder, key, base_url or OFFICIAL
+        self._sdk = openai.OpenAI(base_url=self.address, api_key=key or NO_KEY, timeout=timeout, max_retries=0)
         self.books: list[dict[str, Any]] = read_json(folder / BOOKS) if (folder / BOOKS).exists() else []
 
     def write(self, wishes: Sequence[Wish]) -> list[Path]:
@@ -173,14 +173,17 @@ class Batches:
             rejected = found.fate is Fate.REJECTED
             answers = [Answer(s, Outcome.REJECTED, found.detail) for s in samples] if rejected else []
             perhaps = 0 if found.fate.is_free else most
-            self.store.record(key, samples, Call(found.fate, perhaps=perhaps, detail=found.detail), answers)
+            self.store.record(
+                key, samples, Call(found.fate, perhaps=perhaps, detail=found.detail, server=self.address), answers
+            )
             return rejected
         usage = found.usage
         tokens = usage.written // len(found.choices) if usage else 0
         answers = [Answer(s, c.outcome, c.text, tokens) for s, c in zip(samples, found.choices, strict=False)]
         spent = price.of(usage) if price and usage else 0
         perhaps = 0 if usage else most
-        call = Call(Fate.ANSWERED, 0.0, *(usage or (0, 0)), spent=spent, perhaps=perhaps, body=found.body)
+        tokens_read, tokens_written = usage or (0, 0)
+        call = Call(Fate.ANSWERED, 0.0, tokens_read, tokens_written, spent, perhaps, "", self.address, found.body)
         self.store.record(key, samples, call, answers)
         return True
 

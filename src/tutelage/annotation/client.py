@@ -68,8 +68,9 @@ class Client:
         """`timeout` is for a whole call, in seconds."""
         self._key = key
         self._timeout = timeout
+        self.address = base_url or OFFICIAL
         self._sdk = openai.AsyncOpenAI(
-            base_url=base_url or OFFICIAL,
+            base_url=self.address,
             api_key=key or NO_KEY,
             max_retries=0,
             timeout=openai.Timeout(timeout, connect=min(CONNECT, timeout)),

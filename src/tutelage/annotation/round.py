@@ -309,7 +309,7 @@ class Round:
 
     def _record(self, call: Waiting, ended: Call, answers: list[Answer]) -> None:
         def record(store: Store) -> int:
-            store.record(call.key, call.samples, ended, answers)
+            store.record(call.key, call.samples, replace(ended, server=self.client.address), answers)
             return store.committed()
 
         def count(done: asyncio.Future[int]) -> None:

@@ -44,7 +44,7 @@ CREATE TABLE requests (key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, body TEXT N
 CREATE TABLE calls (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, samples TEXT NOT NULL, fate TEXT NOT NULL, at REAL NOT NULL,
     seconds REAL NOT NULL, tokens_read INTEGER NOT NULL, tokens_written INTEGER NOT NULL, spent INTEGER NOT NULL,
-    perhaps INTEGER NOT NULL, detail TEXT NOT NULL, body BLOB NOT NULL);
+    perhaps INTEGER NOT NULL, detail TEXT NOT NULL, server TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE answers (
     key TEXT NOT NULL, sample INTEGER NOT NULL, outcome TEXT NOT NULL, text TEXT NOT NULL, tokens INTEGER NOT NULL,
     call INTEGER NOT NULL, PRIMARY KEY (key, sample));
@@ -80,6 +80,8 @@ class Call:
     """What it may have cost besides, where no count came back: the highest price of the call."""
     detail: str = ""
     """What the server said of a fault, without secrets."""
+    server: str = ""
+    """Its address; empty for a model in this process."""
     body: str = ""
     """The answer as it came; packed where it is stored, as it holds every text a second time."""
 
@@ -198,10 +200,18 @@ class Store:
         self._db.executemany("DELETE FROM claims WHERE key = ? AND sample = ?", [(key, s) for s in samples])
         cursor = self._db.execute(
             "INSERT INTO calls (key, samples, fate, at, seconds, tokens_read, tokens_written, spent, perhaps, detail,"
-            " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " server, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(key, json.dumps(list(samples)), call.fate, time.time(), round(call.seconds, 3)),
-                *(call.tokens_read, call.tokens_written, call.spent, call.perhaps, call.detail, _packed(call.body)),
+                *(
+                    call.tokens_read,
+                    call.tokens_written,
+                    call.spent,
+                    call.perhaps,
+                    call.detail,
+                    call.server,
+                    _packed(call.body),
+                ),
             ),
         )
         self._db.execute("UPDATE ledger SET spent = spent + ?, perhaps = perhaps + ?", (call.spent, call.perhaps))
@@ -304,6 +314,12 @@ class Store:
         """The most that a call under way for these samples can cost."""
         rows = self._rows("SELECT sample, reserved FROM claims WHERE key = ?", (key,))
         return sum(amount for sample, amount in rows if sample in samples)
+
+    def servers(self, keys: Collection[str]) -> set[str]:
+        """Where the answers to these requests came from."""
+        wanted = set(keys)
+        rows = self._rows("SELECT key, server FROM calls WHERE fate = ?", (Fate.ANSWERED,))
+        return {server for key, server in rows if key in wanted}
 
     def owned(self, owner: str) -> dict[str, tuple[int, ...]]:
         """The samples that an owner has claimed, by request."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tutelage.annotation.budget import Price, Usage, in_money
+from tutelage.annotation.secrets import OFFICIAL
 from tutelage.annotation.store import Store
 from tutelage.methods.asked_teachers import Asked, price_of
 from tutelage.recipe import TeacherSection
@@ -32,12 +33,16 @@ class Estimate(NamedTuple):
     most: float | None
     """No more than this, in currency, if no call has to be repeated."""
     currency: str
+    elsewhere: tuple[str, ...] = ()
+    """Other addresses than the teacher's from which answers came."""
 
     def line(self) -> str:
         """In one line."""
         texts = f"{self.model}: {self.wanted:,} samples, {self.there:,} there, {self.missing:,} to ask for"
         if shared := self.wanted - self.there - self.missing:
             texts += f" ({shared:,} more have the same prompt)"
+        if self.elsewhere:
+            texts += f", some of them answered by {', '.join(self.elsewhere)}"
         if not self.missing:
             return texts
         written = f"{self.tokens_written:,}" if self.tokens_written is not None else f"at most {self.most_written:,}"
@@ -70,7 +75,12 @@ def estimate(section: TeacherSection, asked: Sequence[Asked], store: Store) -> E
         cost=in_money(price.of(Usage(read, round(mean * missing)))) if price and mean is not None else None,
         most=_most(price, [(keys[key], len(samples)) for key, samples in calls.items()]),
         currency=price.currency if price else "",
+        elsewhere=tuple(sorted(store.servers(keys) - {_address(section)})),
     )
+
+
+def _address(section: TeacherSection) -> str:
+    return (section.base_url or OFFICIAL) if section.backend == "openai" else ""
 
 
 def _most(price: Price | None, calls: Sequence[tuple[Asked, int]]) -> float | None:
