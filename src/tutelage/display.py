@@ -19,6 +19,8 @@ from tutelage.tasks.load import Described
 
 OFTEN = ("writes", "lends soft labels", "asks its teacher")
 """What jobs tell of after every batch."""
+AHEAD = "will ask "
+"""How a job begins to tell what its teacher is about to be asked, and at what cost."""
 
 
 def show_problems(problems: Sequence[str], recipe: str) -> None:
@@ -91,7 +93,8 @@ class _Lines:
         self.tenths: dict[tuple[str, str], int] = {}
 
     def take(self, event: Event) -> None:
-        if event.what in ("start", "done") or event.figures.get("epoch_done") or self._further(event):
+        told = event.what in ("start", "done") or event.what.startswith(AHEAD)
+        if told or event.figures.get("epoch_done") or self._further(event):
             print(f"[{event.job}] {event.what} {_words(event)}".rstrip(), file=sys.stderr, flush=True)
 
     def _further(self, event: Event) -> bool:

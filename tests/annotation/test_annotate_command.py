@@ -147,3 +147,40 @@ def test_a_key_in_place_of_its_name_is_not_repeated(tutelage: Told, tmp_path: Pa
         assert found.exit_code != 0
         assert KEY not in found.output + str(found.exception)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_tells_what_it_is_about_to_ask(tutelage: Told):
+    """Whoever did not annotate first sees the estimate all the same, before the first call."""
+    with FakeModel(solve) as model:
+        found = tutelage("run", model.url, "--out", "out", prices=PRICES)
+    assert found.exit_code == 0, found.output
+    assert "will ask m: 18 samples, 0 there, 18 to ask for: about" in found.output
+    assert found.output.index("will ask m: 18 samples") < found.output.index("asks its teacher")
+
+
+def test_a_live_line_fits_its_terminal(tmp_path: Path):
+    """A line that wraps is not written over, and fills the screen with its own past."""
+    import os
+    import pty
+    import struct
+    import subprocess
+    import sys
+    from fcntl import ioctl
+    from termios import TIOCSWINSZ
+
+    with FakeModel(solve, latency=0.3) as model:
+        (tmp_path / "sums.yaml").write_text(yaml.safe_dump(raw(tmp_path, model.url, prices=PRICES)))
+        ours, theirs = pty.openpty()
+        ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        code = "from tutelage.cli import main; main()"
+        process = subprocess.run(
+            [sys.executable, "-c", code, "annotate", "sums.yaml"], cwd=tmp_path, stderr=theirs, stdout=subprocess.PIPE
+        )
+        os.close(theirs)
+        with os.fdopen(ours, "rb") as terminal:
+            written = terminal.read1(1 << 16).decode()
+    assert process.returncode == 0
+    lines = [line for line in written.replace("\n", "").split("\r\x1b[K") if line.strip()]
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= 60
+    assert lines[-1].startswith("18/18")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,9 +17,8 @@ from tutelage.errors import RecipeError, TeacherError
 if TYPE_CHECKING:
     from tutelage.annotation.progress import Progress
     from tutelage.methods.annotating import Annotated as Found
-    from tutelage.methods.asked_teachers import Asked, Desk
+    from tutelage.methods.asked_teachers import Desk
     from tutelage.methods.study import Study
-    from tutelage.recipe import TeacherSection
 
 app = typer.Typer()
 
@@ -67,7 +67,7 @@ def annotate(
     same command asks only for what is missing, and nothing is paid for twice.
     docs/teacher.md explains every key.
     """
-    from tutelage.methods.annotating import cost_of, write
+    from tutelage.methods.annotating import cost_of, estimates, write
 
     changes = [*(overrides or ()), *([] if budget is None else [f"teacher.budget={budget}"])]
     study = _study(recipe, changes, run)
@@ -75,7 +75,8 @@ def annotate(
     if preview:
         _preview(study, desk, preview)
         return
-    _estimate(study, desk)
+    for line in estimates(study, desk):
+        typer.echo(line)
     if batch is not None:
         _batch(study, desk, batch)
         return
@@ -118,40 +119,15 @@ def _desk(study: Study, *, retry: bool) -> Desk:
     return with_passages(study, Desk(study.workspace.folder, study.task.answer_type.name, retry=retry))
 
 
-def _asked(study: Study, desk: Desk) -> list[tuple[TeacherSection, list[Asked]]]:
-    """Each teacher that is asked by prompts, with what it is sent."""
-    from tutelage.methods.annotating import asked_questions, teacher_of
-    from tutelage.methods.asked_teachers import ASKED, asked_of
-    from tutelage.methods.sources import parts_of, share_of
-
-    teacher = teacher_of(study)
-    questions = share_of(list(asked_questions(study).values()), teacher.share)
-    return [
-        (part, asked_of(part, study.recipe.task, mine, desk))
-        for part, mine in parts_of(teacher, questions)
-        if part.backend in ASKED
-    ]
-
-
 def _preview(study: Study, desk: Desk, count: int) -> None:
-    for teacher, asked in _asked(study, desk):
+    from tutelage.methods.annotating import asked_parts
+
+    for teacher, asked in asked_parts(study, desk):
         for each in asked[:count]:
             typer.echo(f"=== {teacher.model}, {each.question.id}, {each.wish.samples} samples")
             for message in each.wish.request.messages:
                 typer.echo(f"--- {message.role}\n{message.text}")
             typer.echo(f"--- and with it\n{json.dumps(dict(each.wish.request.sampling))}\n")
-
-
-def _estimate(study: Study, desk: Desk) -> None:
-    from tutelage.annotation.store import Store
-    from tutelage.methods.estimate import estimate
-
-    teachers = _asked(study, desk)
-    if not teachers:
-        return
-    with Store(desk.store) as store:
-        for teacher, asked in teachers:
-            typer.echo(estimate(teacher, asked, store).line())
 
 
 @contextmanager
@@ -165,7 +141,8 @@ def _line(*, quiet: bool) -> Generator[Callable[[Progress], None] | None]:
     def tell(progress: Progress) -> None:
         tenth = 10 * progress.done // max(1, progress.total)
         if live:
-            print(f"\r\x1b[K{progress.line()}", end="", file=sys.stderr, flush=True)
+            width = os.get_terminal_size(sys.stderr.fileno()).columns - 1  # a line that wraps cannot be written over
+            print(f"\r\x1b[K{progress.line()[:width]}", end="", file=sys.stderr, flush=True)
         elif tenth not in tenths:
             tenths.add(tenth)
             print(progress.line(), file=sys.stderr, flush=True)
@@ -227,6 +204,7 @@ def _tell_cost(cost: dict[str, Any]) -> None:
 
 def _batch(study: Study, desk: Desk, step: str) -> None:
     from tutelage.methods import batches
+    from tutelage.methods.annotating import asked_parts
 
     known: dict[str, Callable[..., list[str]]] = {
         "write": batches.write,
@@ -235,7 +213,7 @@ def _batch(study: Study, desk: Desk, step: str) -> None:
     }
     if step not in known:
         raise RecipeError(f"--batch {step!r}: expected write, submit or collect")
-    for teacher, asked in _asked(study, desk):
+    for teacher, asked in asked_parts(study, desk):
         if teacher.backend != "openai":
             raise TeacherError(f"--batch: backend {teacher.backend!r} has no batches")
         for line in known[step](teacher, asked, desk):

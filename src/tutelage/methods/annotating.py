@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tutelage.annotation.progress import duration
+from tutelage.annotation.store import Store
 from tutelage.errors import RecipeError, all_problems
-from tutelage.methods.asked_teachers import ASKED, Desk
-from tutelage.methods.sources import annotate, source_of
+from tutelage.methods.asked_teachers import ASKED, Asked, Desk, asked_of
+from tutelage.methods.estimate import estimate
+from tutelage.methods.sources import annotate, parts_of, share_of, source_of
 from tutelage.methods.written import Taught
 from tutelage.rationales.choose import choose_kept
 from tutelage.rationales.keep import Kept
@@ -53,8 +55,10 @@ def annotated(study: Study) -> Stage:
     }
 
     def make(folder: Path) -> None:
-        desk = Desk(study.workspace.folder, study.task.answer_type.name, tell=_telling(study))
-        found = write(study, with_passages(study, desk))
+        desk = with_passages(study, Desk(study.workspace.folder, study.task.answer_type.name, tell=_telling(study)))
+        for line in estimates(study, desk):
+            study.tell(f"will ask {line}", {})
+        found = write(study, desk)
         if not found.kept.rationales:
             counts = [f"{count} {reason}" for reason, count in found.counts.items()]
             advice = "Is it the file of this task, and are its answers read as `task.answers` says?"
@@ -78,6 +82,26 @@ def write(study: Study, desk: Desk) -> Annotated:
         for r in written.rationales
     ]
     return Annotated(written, judged, chosen(judged, teacher, questions))
+
+
+def asked_parts(study: Study, desk: Desk) -> list[tuple[TeacherSection, list[Asked]]]:
+    """Each teacher that is asked by prompts, with what it is sent."""
+    teacher = teacher_of(study)
+    questions = share_of(list(asked_questions(study).values()), teacher.share)
+    return [
+        (part, asked_of(part, study.recipe.task, mine, desk))
+        for part, mine in parts_of(teacher, questions)
+        if part.backend in ASKED
+    ]
+
+
+def estimates(study: Study, desk: Desk) -> list[str]:
+    """A line for each teacher: what is there, what is missing, and about what that will cost."""
+    parts = asked_parts(study, desk)
+    if not parts:
+        return []
+    with Store(desk.store) as store:
+        return [estimate(teacher, asked, store).line() for teacher, asked in parts]
 
 
 def leave(folder: Path, found: Annotated) -> None:
