@@ -80,8 +80,20 @@ def test_nothing_kept_shows_what_was_written(tutelage: Told):
         found = tutelage("annotate", model.url, "-q")
     assert found.exit_code == 0
     assert found.output.count(">>> I would rather not say.") == 3
+    assert len(set(re.findall(r"Ida has \d+ beads", found.output))) == 3
     assert "unread: answer None, expected '" in found.output
     assert "`teacher.reads`" in found.output
+
+
+def test_what_is_asked_again_stands_in_the_estimate(tutelage: Told):
+    """`--retry-failed` costs money too."""
+    with FakeModel(lambda prompt, n: "" if "has 11 " in prompt else solve(prompt, n)) as model:
+        tutelage("annotate", model.url, "-q", prices=PRICES)
+        model.say = solve
+        assert "18 samples, 18 there, 0 to ask for" in tutelage("annotate", model.url, "-q", prices=PRICES).output
+        again = tutelage("annotate", model.url, "-q", "--retry-failed", prices=PRICES)
+    assert "18 samples, 16 there, 2 to ask for" in again.output
+    assert "m: 2 samples were asked for again" in again.output
 
 
 def test_a_budget_on_the_command_line_is_kept(tutelage: Told):
@@ -107,6 +119,7 @@ def test_batches_by_three_commands(tutelage: Told):
     assert "expected write, submit or collect" in str(tutelage("annotate", model.url, "--batch", "fetch").exception)
 
 
+@pytest.mark.slow
 def test_the_key_is_sent_and_found_nowhere(tutelage: Told, tmp_path: Path):
     """Not in the recipe's copy, the store, the report, a log or an error, whatever the server says of it."""
 

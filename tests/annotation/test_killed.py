@@ -151,6 +151,7 @@ def test_a_second_ctrl_c_waits_for_nothing(tmp_path: Path):
     assert calls_lost(tmp_path / "s") == 16
 
 
+@pytest.mark.slow
 def test_a_store_written_by_many_hands_is_whole(tmp_path: Path):
     """SQLite itself says so."""
     with FakeModel() as model:

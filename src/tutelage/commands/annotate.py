@@ -180,12 +180,13 @@ def _tell_yield(found: Found) -> None:
 
 
 def _tell_texts(study: Study, found: Found) -> None:
-    """The first texts of which none was kept, each beside what was asked and expected."""
+    """Texts of the first questions, of which none was kept, each beside what was asked and expected."""
     from tutelage.methods.annotating import asked_questions
 
     questions = asked_questions(study)
     typer.echo("\nnothing was kept; the first texts, with their verdicts:")
-    for rationale in found.judged[:SHOWN]:
+    firsts = {r.question_id: r for r in reversed(found.judged)}
+    for rationale in [r for r in found.judged if firsts[r.question_id] is r][:SHOWN]:
         question = questions[rationale.question_id]
         typer.echo(f"--- {rationale.verdict}: answer {rationale.answer!r}, expected {question.answer!r}")
         typer.echo(f"{question.text}\n>>> {rationale.text}")

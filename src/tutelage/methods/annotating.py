@@ -64,7 +64,8 @@ def annotated(study: Study) -> Stage:
             advice = "Is it the file of this task, and are its answers read as `task.answers` says?"
             if any(part.backend in ASKED for _, part in teacher.parts):
                 advice = (
-                    "`tutelage annotate RECIPE --preview 3` shows what is asked, and the run folder what was written."
+                    "`tutelage annotate RECIPE` shows some of what was written, and asks nobody again; with "
+                    "`--preview 3` it shows what was asked."
                 )
             raise RecipeError(all_problems("teacher: no rationale was kept:", [*counts, *found.written.notes], advice))
         leave(folder, found)
@@ -101,7 +102,7 @@ def estimates(study: Study, desk: Desk) -> list[str]:
     if not parts:
         return []
     with Store(desk.store) as store:
-        return [estimate(teacher, asked, store).line() for teacher, asked in parts]
+        return [estimate(teacher, asked, store, retry=desk.retry).line() for teacher, asked in parts]
 
 
 def leave(folder: Path, found: Annotated) -> None:

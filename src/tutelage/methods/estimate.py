@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tutelage.annotation.budget import Price, Usage, in_money
+from tutelage.annotation.outcomes import RETRIED
 from tutelage.annotation.secrets import OFFICIAL
 from tutelage.annotation.store import Store
 from tutelage.methods.asked_teachers import Asked, price_of
@@ -52,11 +53,17 @@ class Estimate(NamedTuple):
         return f"{texts}: {tokens}{money}{likely}"
 
 
-def estimate(section: TeacherSection, asked: Sequence[Asked], store: Store) -> Estimate:
-    """About what the missing samples will take. Several samples of a question share one reading where a call allows."""
+def estimate(section: TeacherSection, asked: Sequence[Asked], store: Store, *, retry: bool = False) -> Estimate:
+    """About what the missing samples will take. Several samples of a question share one reading where a call allows.
+
+    With `retry` those that failed, were refused or empty are missing too.
+    """
     price = price_of(section) if section.backend == "openai" else None
     keys = {each.wish.request.key: each for each in asked}
-    known = store.answers(keys)
+    known = {
+        key: {s: answer for s, answer in found.items() if not (retry and answer.outcome in RETRIED)}
+        for key, found in store.answers(keys).items()
+    }
     lacking = {k: [s for s in range(e.wish.samples) if s not in known.get(k, {})] for k, e in keys.items()}
     calls = {key: samples for key, samples in lacking.items() if samples}
     missing = sum(map(len, calls.values()))
