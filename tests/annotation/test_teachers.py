@@ -13,6 +13,7 @@ from peer import Answer, FakeModel, Received, as_json
 
 from tutelage.annotation.store import Store
 from tutelage.errors import RecipeError, TeacherError
+from tutelage.methods import asked_teachers
 from tutelage.methods.annotating import annotated, asked_questions, leave, teacher_of, write
 from tutelage.methods.asked_teachers import Desk, asked_of, check_asked, sampling_of, without_thinking
 from tutelage.methods.estimate import Estimate, estimate
@@ -304,6 +305,9 @@ def test_a_local_model_with_other_weights_is_asked_again(tmp_path: Path, tiny_gp
 
     before, weights = keys(), checkpoints.fingerprint(str(model))
     assert keys() == before
+    digested = asked_teachers._digest.cache_info().misses
+    keys()
+    assert asked_teachers._digest.cache_info().misses == digested, "a teacher of many gigabytes is read once"
     (model / "config.json").write_text(json.dumps({**json.loads((model / "config.json").read_text()), "note": 1}))
     assert checkpoints.fingerprint(str(model)) != weights
     assert keys().isdisjoint(before)

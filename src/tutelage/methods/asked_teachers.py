@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -103,7 +104,7 @@ def check_asked(section: TeacherSection) -> None:
         if price is not None and section.max_tokens is None and section.budget is not None:
             raise RecipeError("teacher.max_tokens: null, so that no call has a highest price. Set it.")
     else:
-        checkpoints.fingerprint(section.model)
+        _weights(section)
 
 
 def _check_extra(section: TeacherSection) -> None:
@@ -129,7 +130,17 @@ def asked_source(section: TeacherSection) -> Json:
 
 def _weights(section: TeacherSection) -> str | None:
     """Digest of a model on this machine; None for a server's, whose name is all that is known of it."""
-    return None if section.backend == "openai" or section.model is None else checkpoints.fingerprint(section.model)
+    if section.backend == "openai" or section.model is None:
+        return None
+    folder = checkpoints.locate(section.model)
+    files = sorted((path.name, path.stat()) for path in folder.iterdir()) if folder else []
+    return _digest(section.model, tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in files))
+
+
+@cache
+def _digest(model: str, _: tuple[tuple[str, int, int], ...]) -> str:
+    """Many gigabytes are read once, for as long as their files stay as they are."""
+    return checkpoints.fingerprint(model)
 
 
 # --- what is sent
