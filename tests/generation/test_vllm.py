@@ -45,7 +45,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_vllm_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
     """It wants a GPU and pins half of an environment, so most have it on a server alone."""
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(ModelError, match=r"pip install vllm.*backend: openai"):
+    with pytest.raises(ModelError, match=r"pip install tutelage\[vllm\].*backend: openai"):
         VllmGenerator("some/model", max_new_tokens=5)
 
 

@@ -24,8 +24,8 @@ class VllmGenerator:
             self._vllm: Any = importlib.import_module("vllm")
         except ImportError as error:
             raise ModelError(
-                "teacher.backend vllm: vLLM is not installed. `pip install vllm` on a machine with a GPU, or serve the "
-                "model (`vllm serve`) and use `backend: openai` with its `base_url`."
+                "teacher.backend vllm: vLLM is not installed. `pip install tutelage[vllm]` on a machine with a GPU, or "
+                "serve the model (`vllm serve`) and use `backend: openai` with its `base_url`."
             ) from error
         self._model, self._chat = self._vllm.LLM(model=model), chat
         self._max_new_tokens, self._name = max_new_tokens, model
