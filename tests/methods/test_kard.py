@@ -305,8 +305,8 @@ def test_a_gate_takes_the_student_that_dev_prefers_and_in_doubt_the_plain_one(
     study = study_of(recipe(finished.world), tmp_path)
     chosen = study.gate(trained(study, "with"), beside=trained(study, "found"), plain=trained(study, "plain"))
     said: dict[str, Any] = read_json(chosen.folder / "gate.json")
-    assert said["trained"] == sum(trained(study, name).seconds for name in ("with", "plain"))
-    assert {key: said[key] for key in said if key != "trained"} == {"with": shown, "without": without, "open": opens}
+    assert said["seconds"] == sum(trained(study, name).seconds for name in ("with", "plain"))
+    assert {key: said[key] for key in said if key != "seconds"} == {"with": shown, "without": without, "open": opens}
     name = "with" if opens else "plain"
     for file in ("model/config.json", "training.json"):
         assert read_json(chosen.folder / file) == {"of": name}

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 FAULTS = """
-import resource, sys, torch
+import resource, statistics, sys, torch
 from tutelage.training.memory import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
@@ -19,16 +19,20 @@ def faults(rows):
     (torch.randn(rows, 8) @ weight.T).logsumexp(-1).sum().backward()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 found = [faults(rows) for _ in range(4) for rows in (200, 300, 250, 280, 300, 220, 290, 260, 300, 240)]
-print(sum(found[-10:]))
+print(statistics.median(found[-20:]))
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
 def test_a_step_asks_for_no_new_pages():
-    """Every step of training would wait again for memory that the step before had."""
+    """Every step of training would wait again for memory that the step before had.
 
-    def faults(how: str) -> int:
+    The median of the last twenty: once in a while a heap of pieces grows once more.
+    """
+
+    def faults(how: str) -> float:
         done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
-        return int(done.stdout)
+        return float(done.stdout)
 
-    assert faults("kept") < faults("default") / 3  # mostly none at all
+    assert faults("kept") <= 10
+    assert faults("default") > 1000

@@ -93,7 +93,7 @@ def _seconds(student: Stage) -> float:
     """How long training took; behind a gate that of both students, and of the choice."""
     gate = student.folder / "gate.json"
     both: dict[str, Any] = read_json(gate) if gate.exists() else {}
-    return student.seconds + both.get("trained", 0.0)
+    return student.seconds + both.get("seconds", 0.0)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -349,7 +349,7 @@ class Study:
             (folder / "model").symlink_to(Path("..") / chosen.folder.name / "model")
             figures: dict[str, Json] = {
                 **{"with": shown, "without": without, "open": chosen is student},
-                "trained": student.seconds + plain.seconds,
+                "seconds": student.seconds + plain.seconds,
             }
             write_json(folder / "gate.json", figures)
 
