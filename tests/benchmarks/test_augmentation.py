@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "augmentation.py"
 
 
 @pytest.mark.slow
 def test_it_measures_and_prints_a_table(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], load_benchmark: Callable[[str], Any]
 ):
     """A number that nobody can make again is no number."""
-    spec = importlib.util.spec_from_file_location("augmentation", SCRIPT)
-    assert spec
-    assert spec.loader
-    benchmark = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "augmentation", benchmark)
-    spec.loader.exec_module(benchmark)
     few = "--tasks pocket/steps --questions 8 --samples 2 --repeat 1 --epochs 1 --rationales 64"
-    benchmark.main([*few.split(), "--work", str(tmp_path)])
+    load_benchmark("augmentation").main([*few.split(), "--work", str(tmp_path)])
     [row] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| pocket/steps | 8 |")]
     assert row.endswith("x |")
     assert list(tmp_path.glob("pocket-steps-*/model/config.json"))

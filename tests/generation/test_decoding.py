@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from sharp import sharp
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from tutelage.generation import decoding
 from tutelage.generation.decoding import Choice, Sampling, decode, padded
-from tutelage.models import LanguageModel, LoraSettings, evaluating, is_adapted, load
+from tutelage.models import LanguageModel, evaluating, is_adapted
 from tutelage.pocket.tasks import load as load_pocket
 
 GREEDY, SAMPLED = Sampling(0.0, 1.0, 0, 0), Sampling(1.2, 1.0, 0, 4)
@@ -24,18 +25,7 @@ QUESTIONS = [q.text for q in load_pocket("pocket/steps").questions["train"][:6]]
 @pytest.fixture(params=["t5", "gpt", "t5 with adapters", "gpt with adapters", "pocket/mini", "pocket/causal-nano"])
 def lm(request: pytest.FixtureRequest, tiny_t5_folder: Path, tiny_gpt_folder: Path) -> LanguageModel:
     """In double precision, so that no rounding turns a text. Random weights are sharpened, and adapters set."""
-    kind, _, adapters = request.param.partition(" with ")
-    folder = {"t5": tiny_t5_folder, "gpt": tiny_gpt_folder}.get(kind)
-    lm = load(folder or kind, dtype=torch.float64, device="cpu", lora=LoraSettings(rank=2) if adapters else None)
-    if folder:
-        source = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for name, parameter in lm.model.named_parameters():
-                if "lora_B" in name:
-                    parameter.normal_(std=0.5, generator=source)
-                elif parameter.ndim > 1:
-                    parameter.mul_(3.0)
-    return lm
+    return sharp(request.param, tiny_t5_folder, tiny_gpt_folder)
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from sharp import sharp
 
 from tutelage.errors import TextError
 from tutelage.generation.options import option_log_probs
-from tutelage.models import LanguageModel, LoraSettings, load
+from tutelage.models import LanguageModel, load
 
 PROMPTS = [
     "Tova has 12 beads and finds 5 more. How many beads has Tova?",
@@ -26,18 +27,7 @@ BEGINNINGS = ["Tova starts with 12. -->", "", "3*4/6-1 = 1\nAnswer:", "I say:"]
 @pytest.fixture(params=["t5", "gpt", "t5 with adapters", "gpt with adapters", "pocket/nano", "pocket/causal-nano"])
 def lm(request: pytest.FixtureRequest, tiny_t5_folder: Path, tiny_gpt_folder: Path) -> LanguageModel:
     """In double precision; random weights are sharpened, and adapters set."""
-    kind, _, adapters = request.param.partition(" with ")
-    folder = {"t5": tiny_t5_folder, "gpt": tiny_gpt_folder}.get(kind)
-    lm = load(folder or kind, dtype=torch.float64, device="cpu", lora=LoraSettings(rank=2) if adapters else None)
-    if folder:
-        source = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for name, parameter in lm.model.named_parameters():
-                if "lora_B" in name:
-                    parameter.normal_(std=0.5, generator=source)
-                elif parameter.ndim > 1:
-                    parameter.mul_(3.0)
-    return lm
+    return sharp(request.param, tiny_t5_folder, tiny_gpt_folder)
 
 
 @pytest.fixture
