@@ -10,7 +10,7 @@ from tutelage.models import LanguageModel, LoraSettings, load
 
 
 def sharp(kind: str, t5: Path, gpt: Path) -> LanguageModel:
-    """ "t5", "gpt", either "with adapters" that are set, or a bundled model as it is; in double precision."""
+    """A network in double precision: "t5" or "gpt", also "with adapters" that are set, or a bundled model as it is."""
     name, _, adapters = kind.partition(" with ")
     folder = {"t5": t5, "gpt": gpt}.get(name)
     lm = load(folder or name, dtype=torch.float64, device="cpu", lora=LoraSettings(rank=2) if adapters else None)
