@@ -221,3 +221,16 @@ def test_a_baseline_that_is_no_arm_is_refused():
     assert with_mentor(baseline="mentor-kd").baseline == "mentor-kd"
     with pytest.raises(RecipeError, match="did you mean 'mentor-kd'"):
         with_mentor(baseline="mentor")
+
+
+@pytest.mark.parametrize(
+    ("knowledge", "told"),
+    [
+        ({"candidates": 2, "passages": 5, "reranker": {"base": "pocket/nano"}}, "must be at least `passages`, 5"),
+        ({"reranker": {"base": "pocket/nano", "kind": "my_lab:Mine"}}, "give its `path:`"),
+    ],
+)
+def test_knowledge_that_would_be_something_else_at_test_is_refused(knowledge: dict[str, Any], told: str):
+    """Students learnt with five passages and were tested with two; a class from outside ended in a traceback."""
+    with pytest.raises(RecipeError, match=told):
+        parse({**MINIMAL, "knowledge": {"corpus": "pocket/atlas", **knowledge}}, where="r")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from small_corpora import queries, zipf_passages
 
+from tutelage.errors import IndexFolderError
 from tutelage.retrieval.bm25 import Bm25
 from tutelage.retrieval.bm25.folder import MANIFEST
 from tutelage.types import Passage
@@ -64,7 +65,6 @@ def test_a_kill_at_any_time_leaves_a_whole_index(tmp_path: Path, options: list[s
 
 def test_a_worker_that_dies_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """With a shard missing the index would answer from the others."""
-    from tutelage.errors import IndexFolderError
     from tutelage.retrieval.bm25 import workers
 
     def passages():
@@ -85,3 +85,22 @@ def test_a_worker_that_dies_is_told_of(tmp_path: Path, monkeypatch: pytest.Monke
         Bm25.build(passages(), tmp_path, workers=2)
     assert not (tmp_path / MANIFEST).exists()
     assert all(process.poll() is not None for process in started)
+
+
+def test_a_folder_of_the_users_own_is_never_taken_for_a_generation(tmp_path: Path):
+    """`--out` on a folder with years of work in g1 and g2 must not clear them away."""
+    for name in ("g1", "g000001", "g000002.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("precious")
+        with pytest.raises(IndexFolderError, match="holds other things"):
+            Bm25.build(OLD, tmp_path)
+        assert (tmp_path / name / "thesis.txt").read_text() == "precious"
+        (tmp_path / name / "thesis.txt").unlink()
+        (tmp_path / name).rmdir()
+
+
+def test_a_place_where_no_folder_can_be_is_told(tmp_path: Path):
+    """A traceback says nothing of what to do."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IndexFolderError, match="cannot be made"):
+        Bm25.build(OLD, tmp_path / "file")

@@ -101,10 +101,15 @@ def _index(knowledge: KnowledgeSection, task: TaskSection) -> Iterator[str]:
 
 
 def _reranker(reranker: RerankerSection) -> Iterator[str]:
-    key = "base" if reranker.base is not None else "path"
-    encoder = reranker.base or reranker.path or ""
     yield from _failure("knowledge.reranker.kind", lambda: resolve(reranker.kind, RERANKERS, "reranker"))
-    yield from _failure(f"knowledge.reranker.{key}", lambda: checkpoints.fingerprint(encoder))
+    if reranker.base is not None:
+        base = reranker.base
+        yield from _failure("knowledge.reranker.base", lambda: checkpoints.fingerprint(base))
+    elif reranker.path is not None:
+        from tutelage.retrieval.late_interaction import trained_model
+
+        path = reranker.path
+        yield from _failure("knowledge.reranker.path", lambda: trained_model(path))
 
 
 def check_lending(mentor: str, student: str) -> None:

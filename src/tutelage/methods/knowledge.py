@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tutelage import checkpoints
 from tutelage.errors import RecipeError
 from tutelage.methods.corpora import open_corpus, together
-from tutelage.methods.silver import reasons, silver_queries
+from tutelage.methods.silver import facts_fingerprint, reasons, silver_queries
 from tutelage.plugins import resolve
 from tutelage.rationales.diverse import example_id
 from tutelage.recipe import KnowledgeSection, LearnerSection, RerankerSection
@@ -137,6 +137,8 @@ class Knowledge:
             "split": split,
             "depth": depth,
         }
+        if split == "test":
+            inputs["facts"] = facts_fingerprint(study.recipe.task, study.of(split))
 
         def make(folder: Path) -> None:
             questions = study.of(split)
@@ -199,9 +201,9 @@ class Knowledge:
         """A reranker taught by the scores that the teacher's rationales give to passages; or one trained before."""
         settings = self._reranker
         if settings.path is not None:
-            from tutelage.retrieval.late_interaction import fingerprint
+            from tutelage.retrieval.late_interaction import fingerprint, trained_model
 
-            folder = checkpoints.locate(settings.path)
+            folder = trained_model(settings.path)
             return Indexed(folder or Path(settings.path), fingerprint(folder) if folder else f"hub:{settings.path}")
         assert settings.base is not None  # one of the two
         lessons, base = [self.study.taught(), *self.more], settings.base

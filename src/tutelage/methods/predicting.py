@@ -23,7 +23,7 @@ def load(study: Study, trained: Stage) -> LanguageModel:
     """The model that a stage trained."""
     from tutelage import models
 
-    return models.load(str((trained.folder / "model").resolve()), device=_device(study.recipe.compute.device))
+    return models.load(str((trained.folder / "model").resolve()), device=device_of(study.recipe.compute.device))
 
 
 def predictions(
@@ -135,7 +135,7 @@ def read_shots(path: Path) -> tuple[Shot, ...]:
     )
 
 
-def _device(chosen: str) -> str:
+def device_of(chosen: str) -> str:
     """The device that "auto" stands for here."""
     import torch
 

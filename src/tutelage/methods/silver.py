@@ -6,11 +6,12 @@ test split they leak: its teacher was shown the gold answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tutelage.formats import FORMATS
 from tutelage.methods.sources import annotate
 from tutelage.recipe import TaskSection, TeacherSection
+from tutelage.runs import fingerprint
 from tutelage.tasks.answers import AnswerType
 from tutelage.tasks.evidence import evidence_of
 from tutelage.types import Question, Rationale
@@ -25,9 +26,19 @@ def silver_queries(teacher: TeacherSection, task: TaskSection, questions: Sequen
     written: dict[str, Rationale] = {}
     for rationale in annotate(asked, task, questions).rationales:
         written.setdefault(rationale.question_id, rationale)
-    facts = evidence_of(task.name, task.data, questions) if task.train is None else {}
+    facts = _facts(task, questions)
     queries = {id: " ".join(texts) for id, texts in facts.items()}
     return queries | {id: rationale.text for id, rationale in written.items()}
+
+
+def facts_fingerprint(task: TaskSection, questions: Sequence[Question]) -> str:
+    """What the facts behind these questions amount to."""
+    return fingerprint({id: list(texts) for id, texts in _facts(task, questions).items()})
+
+
+def _facts(task: TaskSection, questions: Sequence[Question]) -> Mapping[str, tuple[str, ...]]:
+    """The facts that each question was written from, as far as its data tells them."""
+    return evidence_of(task.name, task.data, questions) if task.train is None else {}
 
 
 MARKERS = (*(fmt.marker for fmt in FORMATS.values()), "####")

@@ -12,6 +12,7 @@ from tutelage import checkpoints
 from tutelage.errors import RecipeError, all_problems
 from tutelage.formats import Format
 from tutelage.methods.annotating import chosen
+from tutelage.methods.predicting import device_of
 from tutelage.recipe import VerifierSection
 from tutelage.runs import Json, Stage, read_json, read_jsonl, write_json, write_jsonl
 from tutelage.types import Question, rationale_from_json, to_json
@@ -41,7 +42,7 @@ def verified(study: Study, taught: Stage, settings: VerifierSection) -> Stage:
 
         questions = {q.id: q for q in (*study.of("train"), *study.of("dev"))}
         written = [rationale_from_json(row) for row in read_jsonl(taught.folder / "rationales.jsonl")]
-        lm = models.load(settings.model)
+        lm = models.load(settings.model, device=device_of(study.recipe.compute.device))
         fmt = study.format if lm.kind == "causal" else replace(study.format, lines=False)
         found = verify(
             partial(

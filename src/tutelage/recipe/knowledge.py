@@ -20,7 +20,8 @@ class RerankerSection(Section):
     """
 
     kind: str = "late-interaction"
-    """late-interaction (ColBERT), whose vectors of passages are kept, cross-encoder, or "package.module:Class"."""
+    """late-interaction (ColBERT), whose vectors of passages are kept, cross-encoder, or with `path:` also
+    "package.module:Class", a reranker of your own."""
     base: str | None = None
     """The encoder it starts from: a hub name, a folder, or pocket/nano."""
     path: str | None = None
@@ -66,6 +67,10 @@ class RerankerSection(Section):
     def _from_somewhere(self) -> RerankerSection:
         if (self.base is None) == (self.path is None):
             raise ValueError("name either `base:`, an encoder to train, or `path:`, a trained reranker")
+        if self.base is not None and ":" in self.kind:
+            raise ValueError(
+                f"`kind: {self.kind}` is not trained here. Train it where it comes from and give its `path:`"
+            )
         if self.path is not None and self.mentor_epochs is not None:
             raise ValueError(
                 "`mentor_epochs` is for a reranker trained from `base:`; that of `path:` is taken as it is"
@@ -109,6 +114,11 @@ class KnowledgeSection(Section):
             raise ValueError("name either `corpus:`, what passages are made of, or `index:`, a finished index")
         if self.overlap >= self.words:
             raise ValueError(f"`overlap` must be less than `words`, {self.words}, or no passage gets anywhere")
+        if self.reranker and self.candidates < self.passages:
+            raise ValueError(
+                f"`candidates` must be at least `passages`, {self.passages}: a reranker finds no more than it is "
+                "given, and students would see fewer passages at test than in training"
+            )
         return self
 
     @property

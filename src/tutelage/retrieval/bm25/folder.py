@@ -13,6 +13,7 @@ to), writes there, and then points index.json at it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -90,8 +91,13 @@ def damaged(folder: Path, why: str) -> IndexFolderError:
 @contextmanager
 def writing(folder: Path) -> Generator[None]:
     """Be the one writer of an index. Raises IndexFolderError where another is, or the folder holds other files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    others = [p.name for p in folder.iterdir() if p.name not in (LOCK, MANIFEST) and not _is_generation(p)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IndexFolderError(
+            f"{str(folder)!r} cannot be made ({error.strerror}). Give an index a folder of its own."
+        ) from error
+    others = [p.name for p in folder.iterdir() if p.name not in (LOCK, MANIFEST) and not _is_ours(p)]
     if others and not (folder / MANIFEST).exists():
         raise IndexFolderError(
             f"{str(folder)!r} holds other things ({', '.join(sorted(others)[:3])}). Give an index a folder of its own."
@@ -113,7 +119,7 @@ def writing(folder: Path) -> Generator[None]:
 def new_generation(folder: Path, old: Manifest | None) -> Generator[Path]:
     """A folder to write the next generation in, beside what counts; filled with `old` where that is to be changed."""
     path = folder / f"g{_last(folder) + 1:06d}.partial"
-    for leftover in folder.glob("g*.partial"):
+    for leftover in [p for p in folder.glob("*.partial") if _is_generation(p)]:
         shutil.rmtree(leftover)
     path.mkdir()
     if old:
@@ -189,7 +195,12 @@ def _is_content(path: Path) -> bool:
 
 
 def _is_generation(path: Path) -> bool:
-    return path.is_dir() and path.name.removesuffix(".partial")[1:].isdigit() and path.name.startswith("g")
+    return path.is_dir() and bool(re.fullmatch(r"g\d{6}(\.partial)?", path.name))
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a folder is a generation by what is in it too: somebody's own may be called so."""
+    return _is_generation(path) and all(inner.name.startswith("shard-") for inner in path.iterdir())
 
 
 def _last(folder: Path) -> int:
