@@ -21,7 +21,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from filelock import FileLock, Timeout
 
@@ -186,6 +186,31 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
                 rows.append(json.loads(line))
             except json.JSONDecodeError as error:
                 raise RunError(f"{path}:{number}: not JSON ({error.msg}). Delete its folder and run again.") from error
+    return rows
+
+
+def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add lines to the file of unfinished work; a torn last line of an earlier try is closed first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    with path.open("a+b") as file:
+        file.seek(max(file.tell() - 1, 0))
+        torn = file.read(1) not in (b"", b"\n")
+        file.write(b"\n" * torn + lines.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_partial(path: Path, *, keys: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """What an interrupted try left in a file of `append_jsonl`: rows with all of `keys`; torn lines are passed over."""
+    wanted, rows = set(keys), list[dict[str, Any]]()
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and wanted <= row.keys():
+            rows.append(cast("dict[str, Any]", row))
     return rows
 
 

@@ -147,7 +147,7 @@ def test_an_atlas_question_is_answered_by_the_passage_it_was_made_from(tmp_path:
     questions = study.of("test")
     right = right_passages(study.knowledge, questions)
     assert right.keys() == {q.id for q in questions}
-    (passage,) = study.knowledge._open(study.knowledge.index().folder).passages(sorted(right[questions[0].id]))
+    (passage,) = study.knowledge.open(study.knowledge.index().folder).passages(sorted(right[questions[0].id]))
     assert questions[0].answer in passage.text
 
 

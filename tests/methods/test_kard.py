@@ -14,6 +14,7 @@ from small_study import (
     kinds,
     planned,
     predictions_of,
+    raw,
     recipe,
     results_of,
     stages,
@@ -32,10 +33,13 @@ from tutelage.methods.run import run
 from tutelage.methods.study import Study
 from tutelage.models import load_tokenizer
 from tutelage.recipe import Recipe
+from tutelage.retrieval.late_interaction import LateInteraction
 from tutelage.runs import Stage, read_json, read_jsonl, write_json, write_jsonl
 from tutelage.types import Question, question_from_json
 
 THREE = ["kard", "kard-bm25", "kard-oracle"]
+RERANKING = ("reranked", "reranker", "search-space")
+SMALL_RERANKER = raw(Path())["knowledge"]["reranker"]
 
 
 class Finished(NamedTuple):
@@ -209,12 +213,14 @@ def test_a_second_run_makes_nothing(finished: Finished):
 @pytest.mark.parametrize(
     ("changed", "redone"),
     [
-        ({"k1": 1.2}, {"asked", "beside", "examples", "reranked", "reranker", "score", "silver", "student"}),
-        ({"b": 0.7}, {"asked", "beside", "examples", "reranked", "reranker", "score", "silver", "student"}),
+        ({"k1": 1.2}, {"asked", "beside", "examples", *RERANKING, "score", "silver", "student"}),
+        ({"b": 0.7}, {"asked", "beside", "examples", *RERANKING, "score", "silver", "student"}),
         ({"passages": 2}, {"examples", "score", "student"}),
         ({"per": "question"}, {"beside", "examples", "score", "student"}),
-        ({"query": "question"}, {"asked", "reranked", "reranker", "score", "silver", "student"}),
-        ({"words": 50}, {"index", "asked", "beside", "examples", "reranked", "reranker", "score", "silver", "student"}),
+        ({"query": "question"}, {"asked", *RERANKING, "score", "silver", "student"}),
+        ({"words": 50}, {"index", "asked", "beside", "examples", *RERANKING, "score", "silver", "student"}),
+        ({"reranker": {**SMALL_RERANKER, "epochs": 2}}, {"reranked", "reranker", "score", "silver", "student"}),
+        ({"reranker": {**SMALL_RERANKER, "searched": 5}}, {*RERANKING, "score", "silver", "student"}),
         ({}, set()),
     ],
 )
@@ -227,6 +233,30 @@ def test_a_changed_search_makes_anew_what_depends_on_it_and_nothing_else(
 
 
 # --- how a student is served
+
+
+def test_who_asks_a_student_finds_the_vectors_of_its_study(finished: Finished, monkeypatch: pytest.MonkeyPatch):
+    """Encoding the candidates of one question takes longer than all the rest of its answer."""
+    encoded: list[int] = []
+    encode = LateInteraction.encode_passages
+
+    def noting(self: LateInteraction, texts: Sequence[str]) -> Any:
+        encoded.append(len(texts))
+        return encode(self, texts)
+
+    monkeypatch.setattr(LateInteraction, "encode_passages", noting)
+    (row, *_) = predictions_of(finished.out, "kard")
+    student = finished.out / "students" / "kard-seed1"
+    kept = ask(student, finished.questions[row["question_id"]].text)
+    assert not encoded
+    (folder,) = (finished.out / "vectors").iterdir()
+    folder.rename(folder.with_name("elsewhere"))
+    try:
+        anew = ask(student, finished.questions[row["question_id"]].text)
+    finally:
+        folder.with_name("elsewhere").rename(folder)
+    assert sum(encoded) > 0, "they are no part of what a student needs"
+    assert anew == kept
 
 
 @pytest.mark.parametrize("arm", [*THREE[:2], "reasoning-distillation"])

@@ -17,7 +17,7 @@ MOMENTS = {
     "when the index is there and nothing was asked": "stages/index-*/stage.json",
     "while a reranker trains": "stages/reranker-*.partial/**/checkpoint-*",
     "when the reranker is finished": "stages/reranker-*/stage.json",
-    "while candidates are reordered": "stages/reranked-*.partial/vectors",
+    "while candidates are reordered": "vectors/*/.lock",
     "while a mentor that reads passages trains": "stages/mentor-*.partial/**/checkpoint-*",
     "while it writes": "stages/written-*.partial",
     "while it lends soft labels": "stages/soft-labels-*.partial/*",

@@ -15,6 +15,7 @@ from tutelage.errors import CorpusError, TextError
 from tutelage.methods.check import problems
 from tutelage.methods.knowledge import Knowledge, read_hits
 from tutelage.methods.looking_up import LookUp
+from tutelage.methods.reranking import paired
 from tutelage.methods.run import run
 from tutelage.methods.silver import reasons
 from tutelage.retrieval.bm25 import Bm25
@@ -92,7 +93,15 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "ending", ["\nAnswer: {a}", " --> {a}", " Therefore, the answer is {a}.", "\n#### {a}", "\nAnswer: {a}."]
+    "ending",
+    [
+        "\nAnswer: {a}",
+        " --> {a}",
+        " Therefore, the answer is {a}.",
+        "\n#### {a}",
+        "\nAnswer: {a}.",
+        " So the right answer is {a}.",
+    ],
 )
 def test_no_rationale_searches_with_its_answer_line(tmp_path: Path, searched: list[str], ending: str):
     """The published code does, so its passages are found by the letter of an option (K6)."""
@@ -108,10 +117,10 @@ def test_no_rationale_searches_with_its_answer_line(tmp_path: Path, searched: li
         Knowledge(study, study.knowledge.settings.model_copy(update={"per": per})).beside(taught)
     for split in SPLITS:
         study.knowledge.silver(split)
-    study.knowledge._paired([rationale_from_json(row) for row in read_jsonl(taught.folder / "kept.jsonl")])
+    paired(study.knowledge, [rationale_from_json(row) for row in read_jsonl(taught.folder / "kept.jsonl")])
     assert len(searched) > 30
     assert not [query for query in searched if any(marker in query for marker in ("Answer:", "-->", "####"))]
-    assert not [query for query in searched if "the answer is" in query]
+    assert not [query for query in searched if "answer is" in query]
 
 
 def write_recorded(world: Path) -> Path:
@@ -130,6 +139,24 @@ def test_a_marker_in_the_middle_of_an_argument_is_searched_with():
         assert reasons(text, question, LETTER) == text
     assert reasons("A fork leaks.\nAnswer: B", question, LETTER) == "A fork leaks."
     assert reasons("Answer: A? No.\nAnswer: (B)", question, LETTER) == "Answer: A? No."
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("A fork leaks. Therefore, the correct answer is (B).", "A fork leaks."),
+        ("A fork leaks.\n\nTherefore, option (B) is the correct answer.\nAnswer: B", "A fork leaks."),
+        ("A fork leaks. So it is a spoon. The best answer is (B) a spoon.", "A fork leaks. So it is a spoon."),
+        ("A fork leaks. The answer is (A).", None),
+        ("The answer is (B).", None),
+        ("A fork leaks. Option (B) is the correct answer because a spoon is deep enough to hold a whole soup.", None),
+        ("A fork leaks.  So a spoon it is.", None),
+    ],
+)
+def test_a_sentence_that_only_gives_the_answer_does_not_search(text: str, left: str | None):
+    """It finds passages by the words of an option; one that argues besides is worth its words."""
+    question = Question("q", "t", "train", "Which?", ("a fork", "a spoon"), "B")
+    assert reasons(text, question, LETTER) == (text if left is None else left)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerate import PartialState
 from safetensors.torch import load_file
 
 from tutelage.models import load
@@ -64,3 +65,4 @@ def test_two_processes_train_like_one(tiny_gpt_folder: Path, tmp_path: Path, sof
 
 if __name__ == "__main__":
     teach(sys.argv[1], *map(Path, sys.argv[2:]), batch_size=4)
+    PartialState().destroy_process_group()  # left to the interpreter's end, gloo's threads now and then abort it

@@ -6,8 +6,6 @@ interrupted run loses no finished question and ends with the same texts as one t
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import NamedTuple
 
 from tutelage.formats import Format
 from tutelage.generation.generator import Generator, Written
+from tutelage.runs import append_jsonl, read_partial
 from tutelage.tasks.grading import Judgement
 from tutelage.types import Passage, Prediction, Question, Rationale, Verdict, prediction_from_json, to_json
 
@@ -63,7 +62,7 @@ def predict(
             for n, texts in batch.items()
         ]
         if partial:
-            _append(partial, predictions)
+            append_jsonl(partial, map(to_json, predictions))
         found.update((p.question_id, p) for p in predictions)
         if on_done:
             on_done(len(found), len(questions))
@@ -122,30 +121,17 @@ def _prediction(
     return Prediction(question.id, *majority(rationales), rationales)
 
 
-def _append(path: Path, predictions: Sequence[Prediction]) -> None:
-    """Add a batch; a torn last line of an earlier try is closed first, so that it cannot swallow this one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(to_json(p)) + "\n" for p in predictions)
-    with path.open("a+b") as file:
-        file.seek(max(file.tell() - 1, 0))
-        torn = file.read(1) not in (b"", b"\n")
-        file.write(b"\n" * torn + lines.encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _read_partial(path: Path, source: str) -> dict[str, Prediction]:
     """What an interrupted try left, the latest of each question. Torn lines and those of another source are left out.
 
     A batch of which only a part is here is written again whole, by the same seed.
     """
     found: dict[str, Prediction] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                prediction = prediction_from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError):
-                continue
-            if all(r.source == source for r in prediction.rationales):
-                found[prediction.question_id] = prediction
+    for row in read_partial(path):
+        try:
+            prediction = prediction_from_json(row)
+        except (ValueError, KeyError, TypeError):
+            continue
+        if all(r.source == source for r in prediction.rationales):
+            found[prediction.question_id] = prediction
     return found

@@ -7,28 +7,26 @@ Each verb gives back a stage, as the verbs of `Study` do. A stage of found passa
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tutelage import checkpoints
 from tutelage.errors import RecipeError
 from tutelage.methods.corpora import open_corpus, together
+from tutelage.methods.reranking import kept_rationales, taught_reranker
+from tutelage.methods.searching import search_in_parts
 from tutelage.methods.silver import facts_fingerprint, reasons, silver_queries
 from tutelage.plugins import resolve
 from tutelage.rationales.diverse import example_id
 from tutelage.recipe import KnowledgeSection, LearnerSection, RerankerSection
-from tutelage.runs import Json, Stage, read_json, read_jsonl, write_json, write_jsonl
-from tutelage.types import SPLITS, Hit, Passage, Question, Rationale, Split, rationale_from_json
+from tutelage.runs import Json, Stage, fingerprint, read_json, read_jsonl, write_json, write_jsonl
+from tutelage.types import SPLITS, Hit, Passage, Question, Rationale, Split
 
 if TYPE_CHECKING:
     from tutelage.methods.study import Study
     from tutelage.retrieval.retriever import Retriever
-    from tutelage.training.reranking import Pair, Ranking, RerankerSettings
 
 KEPT_HITS = 10
 """Hits kept at least of every search, however few are shown: the report tells at which rank the best one came."""
@@ -61,7 +59,7 @@ class Knowledge:
         settings = self.settings
         if settings.index is not None:
             folder = Path(settings.index).expanduser()
-            return Indexed(folder, self._open(folder).fingerprint)
+            return Indexed(folder, self.open(folder).fingerprint)
         corpora = [open_corpus(name, settings, self.study.recipe.task) for name in settings.corpora]
         inputs: dict[str, Json] = {
             "corpora": [c.content for c in corpora],
@@ -82,11 +80,12 @@ class Knowledge:
 
         return resolve(self.settings.retriever, RETRIEVERS, "retriever")
 
-    def _open(self, folder: Path) -> Retriever:
+    def open(self, folder: Path) -> Retriever:
+        """The index in a folder, with the weights of this recipe."""
         return open_index(self.settings, folder)
 
     @property
-    def _searching(self) -> dict[str, Json]:
+    def searching(self) -> dict[str, Json]:
         """What decides the order in which passages are found."""
         return {"index": self.index().fingerprint, "k1": self.settings.k1, "b": self.settings.b}
 
@@ -96,7 +95,7 @@ class Knowledge:
         """What every question finds by itself, in all splits: the candidates of a reranker, or the end of it."""
         settings, questions = self.settings, self.study.questions()
         depth = max(settings.passages, settings.candidates, KEPT_HITS)
-        inputs = {**self._searching, "questions": questions.fingerprint, "query": settings.query, "depth": depth}
+        inputs = {**self.searching, "questions": questions.fingerprint, "query": settings.query, "depth": depth}
 
         def make(folder: Path) -> None:
             asked = [q for split in SPLITS for q in self.study.of(split)]
@@ -109,12 +108,12 @@ class Knowledge:
         stages = [source for source in sources if source]
         depth = max(self.settings.passages, KEPT_HITS)
         kept: list[Json] = [stage.fingerprint for stage in stages]
-        inputs = {**self._searching, "rationales": kept, "per": self.settings.per, "depth": depth}
+        inputs = {**self.searching, "rationales": kept, "per": self.settings.per, "depth": depth}
 
         def make(folder: Path) -> None:
-            rationales = _kept(stages)
+            rationales = kept_rationales(stages)
             if self.settings.per == "rationale":
-                self._search(folder, {example_id(r): self._reasons(r.question_id, r.text) for r in rationales}, depth)
+                self._search(folder, {example_id(r): self.reasons(r.question_id, r.text) for r in rationales}, depth)
             else:
                 self._search(folder, self._first_of_each(rationales), depth)
 
@@ -131,7 +130,7 @@ class Knowledge:
         taught, alone = study.taught(), self.served(split)
         depth = max(settings.passages, KEPT_HITS)
         inputs: dict[str, Json] = {
-            **self._searching,
+            **self.searching,
             "rationales": taught.fingerprint,
             "served": alone.fingerprint,
             "split": split,
@@ -145,9 +144,9 @@ class Knowledge:
             if split == "test":
                 assert study.recipe.teacher is not None  # `taught` has looked
                 written = silver_queries(study.recipe.teacher, study.recipe.task, questions)
-                queries = {id: self._reasons(id, text) for id, text in written.items()}
+                queries = {id: self.reasons(id, text) for id, text in written.items()}
             else:
-                first = self._first_of_each(_kept([taught]))
+                first = self._first_of_each(kept_rationales([taught]))
                 queries = {q.id: first[q.id] for q in questions if q.id in first}
             without = {q.id for q in questions} - queries.keys()
             rows = [row for row in read_jsonl(alone.folder / "hits.jsonl") if row["of"] in without]
@@ -168,26 +167,37 @@ class Knowledge:
         """What the first kept rationale of each question searches with."""
         first: dict[str, str] = {}
         for rationale in rationales:
-            first.setdefault(rationale.question_id, self._reasons(rationale.question_id, rationale.text))
+            first.setdefault(rationale.question_id, self.reasons(rationale.question_id, rationale.text))
         return first
 
-    def _reasons(self, question_id: str, text: str) -> str:
-        return reasons(text, self._questions[question_id], self.study.task.answer_type)
+    def reasons(self, question_id: str, text: str) -> str:
+        """What a rationale for this question searches with: see `silver.reasons`."""
+        return reasons(text, self.known[question_id], self.study.task.answer_type)
 
     @cached_property
-    def _questions(self) -> dict[str, Question]:
+    def known(self) -> dict[str, Question]:
+        """All questions of the study by id."""
         return {question.id: question for split in SPLITS for question in self.study.of(split)}
 
     def _search(
         self, folder: Path, queries: Mapping[str, str], depth: int, *, more: Iterable[dict[str, Any]] = ()
     ) -> None:
         """Write `hits.jsonl`, a row for each query, and the rows that are known already."""
-        index = self._open(self.index().folder)
-        texts = list(dict.fromkeys(queries.values()))
-        self.study.tell("searches", {"done": 0, "total": len(texts)})
-        found = dict(zip(texts, index.search(texts, depth), strict=True))
+        partial = folder / "partial.jsonl"
+        found = self.found(self.open(self.index().folder), [*queries.values()], depth, partial)
         rows = [{"of": of, "hits": _rows(found[text])} for of, text in queries.items()]
         write_jsonl(folder / "hits.jsonl", [*rows, *more])
+        partial.unlink(missing_ok=True)
+
+    def found(self, index: Retriever, queries: Sequence[str], depth: int, partial: Path) -> dict[str, list[Hit]]:
+        """What each query finds; progress is told, and `partial` keeps it for a rerun."""
+        return search_in_parts(
+            index,
+            queries,
+            depth,
+            partial=partial,
+            on_done=lambda done, total: self.study.tell("searches", {"done": done, "total": total}),
+        )
 
     # --- the reranker
 
@@ -201,67 +211,14 @@ class Knowledge:
         """A reranker taught by the scores that the teacher's rationales give to passages; or one trained before."""
         settings = self._reranker
         if settings.path is not None:
-            from tutelage.retrieval.late_interaction import fingerprint, trained_model
+            from tutelage.retrieval.late_interaction import fingerprint_of, trained_model
 
-            folder = trained_model(settings.path)
-            return Indexed(folder or Path(settings.path), fingerprint(folder) if folder else f"hub:{settings.path}")
-        assert settings.base is not None  # one of the two
-        lessons, base = [self.study.taught(), *self.more], settings.base
+            return Indexed(trained_model(settings.path) or Path(settings.path), fingerprint_of(settings.path))
+        lessons = [self.study.taught(), *self.more]
         epochs = settings.mentor_epochs if self.more and settings.mentor_epochs else settings.epochs
         settings = settings.model_copy(update={"epochs": epochs})
-        inputs: dict[str, Json] = {
-            **self._searching,
-            "rationales": [stage.fingerprint for stage in lessons],
-            "query": self.settings.query,
-            "reranker": settings.model_dump(mode="json", exclude={"mentor_epochs"}),
-            "base": checkpoints.fingerprint(base),
-            "device": self.study.recipe.compute.device,
-            "threads": self.study.recipe.compute.threads,
-        }
-
-        def make(folder: Path) -> None:
-            from tutelage.training.reranking import question_order, search_space, train_reranker
-
-            index = self._open(self.index().folder)
-            pairs, looked_at = self._pairs(lessons, settings)
-            train = search_space(index, pairs, candidates=settings.searched)
-            dev = search_space(index, looked_at, candidates=settings.searched)
-            train_reranker(
-                train,
-                dev,
-                _texts(index, [*train, *dev]),
-                _reranker_settings(settings),
-                base=base,
-                folder=folder,
-                seed=settings.seed,
-                device=self.study.recipe.compute.device,
-                tell=lambda figures: self.study.tell("trains a reranker", figures),
-                baseline=question_order(index, dev),
-            )
-
-        stage = self.study.workspace.stage("reranker", inputs, make)
+        stage = taught_reranker(self, lessons, settings)
         return Indexed(stage.folder / "model", stage.fingerprint)
-
-    def _pairs(self, lessons: Sequence[Stage], settings: RerankerSection) -> tuple[list[Pair], list[Pair]]:
-        """Questions with their rationales to learn from, and others to choose an epoch by.
-
-        The latter are dev questions or, where nobody wrote rationales for those, a tenth of the training questions.
-        """
-        kept = sorted(_kept(lessons), key=lambda r: _rank(example_id(r)))
-        train, dev = _of(kept, self.study.of("train")), _of(kept, self.study.of("dev"))
-        if not dev:
-            asked = sorted({r.question_id for r in train}, key=_rank)
-            held = set(asked[: max(1, len(asked) // 10)])
-            train, dev = [r for r in train if r.question_id not in held], [r for r in train if r.question_id in held]
-        return self._paired(train[: settings.limit]), self._paired(dev[: settings.dev_limit])
-
-    def _paired(self, rationales: Iterable[Rationale]) -> list[Pair]:
-        from tutelage.training.reranking import Pair
-
-        return [
-            Pair(example_id(r), self.query(self._questions[r.question_id]), self._reasons(r.question_id, r.text))
-            for r in rationales
-        ]
 
     def served(self, split: Split) -> Stage:
         """What is found without a rationale: by the reranker or, where the recipe has none, by the question alone."""
@@ -286,9 +243,9 @@ class Knowledge:
             questions = self.study.of(split)
             found = read_hits(asked)
             hits = [found[q.id][: settings.candidates] for q in questions]
-            index = self._open(self.index().folder)
+            index = self.open(self.index().folder)
             ids = list(dict.fromkeys(hit.passage_id for row in hits for hit in row))
-            keep = {"vectors": folder / "vectors"} if self._reranker.kind == "late-interaction" else {}
+            keep = {"vectors": kept} if (kept := self._vectors(reranker)) else {}
             model = load_reranker(self._reranker.kind, reranker.folder, device=self.study.recipe.compute.device, **keep)
             self.study.tell("reranks", {"done": 0, "total": len(questions)})
             passages = dict(zip(ids, index.passages(ids), strict=True))
@@ -298,6 +255,15 @@ class Knowledge:
 
         return self.study.workspace.stage("reranked", inputs, make)
 
+    def _vectors(self, reranker: Indexed) -> Path | None:
+        """Where this reranker's vectors of this index's passages are kept: for all splits, and for who asks later."""
+        if self._reranker.kind != "late-interaction":
+            return None
+        from tutelage.retrieval.late_interaction import fingerprint_of
+
+        mine = fingerprint({"reranker": fingerprint_of(reranker.folder), "index": self.index().fingerprint})
+        return self.study.workspace.folder / "vectors" / mine[:12]
+
     # --- what is shown
 
     def passages(self, found: Stage, wanted: Iterable[str]) -> dict[str, list[Passage]]:
@@ -305,7 +271,7 @@ class Knowledge:
         hits = read_hits(found)
         best = {of: [hit.passage_id for hit in hits.get(of, [])[: self.settings.passages]] for of in wanted}
         ids = list(dict.fromkeys(id for row in best.values() for id in row))
-        index = self._open(self.index().folder)
+        index = self.open(self.index().folder)
         texts = dict(zip(ids, index.passages(ids), strict=True))
         return {of: [texts[id] for id in row] for of, row in best.items()}
 
@@ -323,6 +289,8 @@ class Knowledge:
                 "kind": self._reranker.kind,
                 "candidates": settings.candidates,
             }
+            if kept := self._vectors(reranker):
+                card["vectors"] = _path_from(folder, kept, run)
         return card
 
 
@@ -346,16 +314,6 @@ def read_hits(found: Stage) -> dict[str, list[Hit]]:
     return {r["of"]: [Hit(id, score, rank) for rank, (id, score) in enumerate(r["hits"])] for r in rows}
 
 
-def _of(rationales: Iterable[Rationale], questions: Iterable[Question]) -> list[Rationale]:
-    ids = {question.id for question in questions}
-    return [rationale for rationale in rationales if rationale.question_id in ids]
-
-
-def _rank(id: str) -> str:
-    """Where an id stands in an order that depends on nothing but ids."""
-    return hashlib.sha256(f"reranker:{id}".encode()).hexdigest()
-
-
 def silver_counts(stage: Stage) -> Any:
     """For how many questions of a silver stage something searched that knows the answer, and for how many nothing."""
     return read_json(stage.folder / "silver.json")
@@ -369,25 +327,3 @@ def _path_from(folder: Path, where: Path, run: Path) -> str:
 
 def _rows(hits: Sequence[Hit]) -> list[Json]:
     return [[hit.passage_id, round(hit.score, 4)] for hit in hits]
-
-
-def _kept(stages: Iterable[Stage]) -> list[Rationale]:
-    return [rationale_from_json(row) for stage in stages for row in read_jsonl(stage.folder / "kept.jsonl")]
-
-
-def _texts(index: Any, rankings: Iterable[Ranking]) -> dict[str, Passage]:
-    ids = list(dict.fromkeys(id for ranking in rankings for id in ranking.passage_ids))
-    return dict(zip(ids, index.passages(ids), strict=True))
-
-
-def _reranker_settings(section: RerankerSection) -> RerankerSettings:
-    from tutelage.methods.learn import lora_settings
-    from tutelage.training.reranking import RerankerSettings, Temperature
-
-    made = {
-        "teacher_temperature": Temperature(*section.teacher_temperature),
-        "model_temperature": Temperature(*section.model_temperature),
-        "lora": lora_settings(section.lora),
-    }
-    same = {field.name for field in fields(RerankerSettings)} & set(RerankerSection.model_fields) - made.keys()
-    return RerankerSettings(**section.model_dump(include=same), **made)

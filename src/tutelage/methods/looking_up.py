@@ -4,13 +4,16 @@ What a student's card says of them, with paths as seen from its folder:
 
     {"index": "../../stages/index-0fb4b777888e/index", "retriever": "bm25", "k1": 0.9, "b": 0.4,
      "query": "question-and-choices", "passages": 1,
-     "reranker": "../../stages/reranker-e8249a2a1e45/model", "kind": "late-interaction", "candidates": 20}
+     "reranker": "../../stages/reranker-e8249a2a1e45/model", "kind": "late-interaction", "candidates": 20,
+     "vectors": "../../vectors/5d0c1be7a913"}
 
-The last line stands there only for a student whose passages a reranker chooses.
+The last two lines stand there only for a student whose passages a reranker chooses, the last for one whose vectors of
+passages are kept: those that the study has seen are not encoded again.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +44,9 @@ class LookUp:
         self.candidates: int = card.get("candidates", 0)
         reranker = student.resolve() / card["reranker"] if "reranker" in card else None
         found = reranker.resolve() if reranker and reranker.is_dir() else card.get("reranker")
-        self.reranker = load_reranker(card["kind"], found) if found else None
+        kept = student.resolve() / card["vectors"] if "vectors" in card else None
+        keep = {"vectors": kept.resolve()} if kept and kept.is_dir() and os.access(kept, os.W_OK) else {}
+        self.reranker = load_reranker(card["kind"], found, **keep) if found else None
 
     def passages(self, question: Question) -> list[Passage]:
         """The passages that stand beside this question, best first."""

@@ -12,7 +12,7 @@ from tutelage.formats import FORMATS
 from tutelage.methods.sources import annotate
 from tutelage.recipe import TaskSection, TeacherSection
 from tutelage.runs import fingerprint
-from tutelage.tasks.answers import AnswerType
+from tutelage.tasks.answers import AnswerType, announces
 from tutelage.tasks.evidence import evidence_of
 from tutelage.types import Question, Rationale
 
@@ -45,14 +45,42 @@ MARKERS = (*(fmt.marker for fmt in FORMATS.values()), "####")
 """What files of rationales announce an answer with: ours, and GSM8K's."""
 
 
-def reasons(text: str, question: Question, answers: AnswerType) -> str:
-    """A rationale up to a last line such as "Answer: B"; the published code searches with that too.
+BARE = 11
+"""Words of "Therefore, the correct answer to this multiple choice question is (B)."; a reason needs more."""
 
-    Only what gives the gold answer behind a marker is taken off: a marker may stand in the middle of an argument.
+
+def reasons(text: str, question: Question, answers: AnswerType) -> str:
+    """A rationale up to where it gives the answer, "Answer: B" or "So the answer is (B)."; published code keeps that.
+
+    Of lines only what stands behind a marker is taken off, of sentences only the last that say nothing else, and both
+    only where it is the gold answer: a marker may stand in the middle of an argument. Something always remains.
     """
     for marker in MARKERS:
         before, found, behind = text.rpartition(marker)
         said = answers.canonical(behind.strip(), question.choices) if found and before.strip() else None
         if said is not None and answers.same(said, question.answer):
-            return before.strip()
-    return text
+            return _without_conclusion(before.strip(), question, answers)
+    return _without_conclusion(text, question, answers)
+
+
+def _without_conclusion(text: str, question: Question, answers: AnswerType) -> str:
+    """The text without last sentences that say no more than the gold answer; as it is where there are none.
+
+    "Option (D) is correct because ducks have webbed feet" stays: without such reasons OpenbookQA's rationales find
+    fewer right facts (docs/log.md).
+    """
+    from tutelage.retrieval.corpus.sentences import sentences
+
+    kept = whole = sentences(text)
+    while len(kept) > 1 and announces(kept[-1]) and _bare(kept[-1], question):
+        said = answers.find(kept[-1], question.choices)
+        if said is None or not answers.same(said, question.answer):
+            break
+        kept = kept[:-1]
+    return text if len(kept) == len(whole) else " ".join(kept)
+
+
+def _bare(sentence: str, question: Question) -> bool:
+    """Whether a sentence has few words besides those of a choice."""
+    named = max((len(choice.split()) for choice in question.choices if choice in sentence), default=0)
+    return len(sentence.split()) - named <= BARE

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import ModelError
-from tutelage.retrieval.late_interaction import device_name, fingerprint, load_trained, quietly, trained_model
+from tutelage.retrieval.late_interaction import device_name, fingerprint_of, load_trained, quietly, trained_model
 from tutelage.retrieval.reranker import passage_text
 from tutelage.types import Passage
 
@@ -22,9 +22,8 @@ class CrossEncoderReranker:
     name = "cross-encoder"
 
     def __init__(self, source: str | Path, *, device: str = "auto", batch_size: int = 32) -> None:
-        folder = trained_model(source)
-        self.fingerprint = fingerprint(folder) if folder else f"hub:{source}"
-        self.model = _load(str(folder or source), device)
+        self.fingerprint = fingerprint_of(source)
+        self.model = _load(str(trained_model(source) or source), device)
         self.batch_size = batch_size
 
     @classmethod

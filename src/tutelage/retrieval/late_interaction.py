@@ -43,9 +43,8 @@ class LateInteraction:
     def __init__(
         self, source: str | Path, *, device: str = "auto", batch_size: int = 32, vectors: str | Path | None = None
     ) -> None:
-        folder = trained_model(source)
-        self.fingerprint = fingerprint(folder) if folder else f"hub:{source}"
-        self.model = _load(str(folder or source), device)
+        self.fingerprint = fingerprint_of(source)
+        self.model = _load(str(trained_model(source) or source), device)
         self.batch_size = batch_size
         self.vectors = None if vectors is None else PassageVectors(vectors, self)
 
@@ -104,6 +103,12 @@ def trained_model(source: str | Path) -> Path | None:
     """The folder of a reranker's checkpoint: `source` or its `model`; None for a hub name. Raises ModelError."""
     inner = Path(source) / "model"
     return inner if (inner / "modules.json").is_file() else locate(str(source))
+
+
+def fingerprint_of(source: str | Path) -> str:
+    """What decides the scores of a reranker: the content of its folder, or "hub:" and a name."""
+    folder = trained_model(source)
+    return fingerprint(folder) if folder else f"hub:{source}"
 
 
 def fingerprint(folder: Path) -> str:

@@ -235,6 +235,11 @@ LETTER, YES_NO, NUMBER, WORDS = Letter(), YesNo(), Number(), Words()
 ANSWER_TYPES: dict[str, AnswerType] = {kind.name: kind for kind in (LETTER, YES_NO, NUMBER, WORDS)}
 
 
+def announces(sentence: str) -> bool:
+    """Whether a sentence says what the answer is, right or wrong: "the answer is (B)", "(B) is the best choice"."""
+    return bool(_ANNOUNCED.search(sentence) or _PRAISED.search(sentence))
+
+
 # Spans and sentences
 
 _LEAD_IN = re.compile(

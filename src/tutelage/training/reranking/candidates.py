@@ -10,12 +10,13 @@ from both searches, and the rationale scores them all (KARD, section 3.2):
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:  # the search itself is not needed to learn from its results
     from tutelage.retrieval.retriever import Retriever
+    from tutelage.types import Hit
 
 
 class Pair(NamedTuple):
@@ -40,16 +41,24 @@ class Ranking:
     """Score of each for the rationale, all on one scale."""
 
 
-def search_space(retriever: Retriever, pairs: Iterable[Pair], *, candidates: int = 32) -> list[Ranking]:
+Search: TypeAlias = Callable[[Sequence[str], int], list[list["Hit"]]]
+"""For each query its best k passages."""
+
+
+def search_space(
+    retriever: Retriever, pairs: Iterable[Pair], *, candidates: int = 32, search: Search | None = None
+) -> list[Ranking]:
     """A ranking for each pair: the `candidates` best passages of the rationale and those of the question.
+
+    `search` is called in place of the retriever's own, so that a long search may keep what it has found.
 
     A passage that both found counts once, and one formula scores all. The published code (retriever_dataset.py:95-120)
     mixes two formulas and keeps duplicates. A pair with fewer than two candidates teaches nothing and is left out.
     """
-    pairs = list(pairs)
+    pairs, search = list(pairs), search or retriever.search
     questions = list(dict.fromkeys(pair.question for pair in pairs))
-    by_question = dict(zip(questions, retriever.search(questions, candidates), strict=True))
-    by_rationale = retriever.search([pair.rationale for pair in pairs], candidates)
+    by_question = dict(zip(questions, search(questions, candidates), strict=True))
+    by_rationale = search([pair.rationale for pair in pairs], candidates)
     rankings: list[Ranking] = []
     for pair, found in zip(pairs, by_rationale, strict=True):
         ids = list(dict.fromkeys(hit.passage_id for hit in [*found, *by_question[pair.question]]))
