@@ -346,28 +346,63 @@ def test_a_gate_takes_the_student_that_dev_prefers_and_in_doubt_the_plain_one(
     assert again.cached
 
 
+UNGATED = {
+    "kard-bm25": "reasoning-distillation",
+    "rag": "reasoning-distillation",
+    "knowledge-fine-tuning": "fine-tuning",
+}
+"""Arms with a gate, and whose student answers where it is closed."""
+
+
 @pytest.fixture(scope="module")
 def misled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gated study whose corpus says the same wrong thing of every place, so that passages can help nobody."""
     world = write_world(tmp_path_factory.mktemp("gate"))
     rows = [{**row, "text": f"{row['title']} is a place."} for row in read_jsonl(world / "corpus.jsonl")]
     write_jsonl(world / "corpus.jsonl", rows)
-    wanted = recipe(world, ["reasoning-distillation", "kard-bm25"], knowledge={"gate": True, "reranker": None})
+    wanted = recipe(world, [*UNGATED, *dict.fromkeys(UNGATED.values())], knowledge={"gate": True, "reranker": None})
     run(wanted, "# text", world / "run", name="gate")
     return world / "run"
 
 
-def test_behind_a_closed_gate_no_passage_is_shown(misled: Path):
+@pytest.mark.parametrize("arm", ["kard-bm25", "rag", "knowledge-fine-tuning"])
+def test_behind_a_closed_gate_no_passage_is_shown(misled: Path, arm: str):
     """The student that was chosen never saw one."""
-    (gate,) = results_of(misled)["gates"]
-    assert (gate["arm"], gate["open"], gate["n"]) == ("kard-bm25", False, 5)
-    plain, gated = (predictions_of(misled, arm) for arm in ("reasoning-distillation", "kard-bm25"))
+    gates = results_of(misled)["gates"]
+    assert [(gate["arm"], gate["open"], gate["n"]) for gate in gates] == [(arm, False, 5) for arm in UNGATED]
+    plain, gated = (predictions_of(misled, name) for name in (UNGATED[arm], arm))
 
     def said(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
         return [(row["question_id"], row["rationales"][0]["text"]) for row in rows]
 
     assert said(gated) == said(plain)
     assert not any(row["hits"] for row in gated)
+
+
+def test_behind_the_gate_of_a_grounded_mentor_stands_the_student_of_mentor_kd(finished: Finished, tmp_path: Path):
+    """One of reasoning distillation would give away what the mentor added."""
+    wanted = recipe(
+        finished.world,
+        ["mentor-kd", "grounded-mentor"],
+        mentor={"model": "pocket/nano", "samples": 2},
+        knowledge={"gate": True},
+    )
+    gated, mentored = (planned(wanted, tmp_path, arm).values() for arm in ("grounded-mentor", "mentor-kd"))
+    (plain,) = [stage for stage in mentored if stage.name == "student"]
+    assert plain.fingerprint in {stage.fingerprint for stage in gated}
+    assert [stage.name for stage in gated].count("gate") == 1
+
+
+def test_a_gate_before_one_student_asks_it_twice_and_counts_it_once(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The student of RAG is that of reasoning distillation, shown passages or not."""
+    monkeypatch.setattr("tutelage.methods.study.load", lambda study, stage: stage)
+    monkeypatch.setattr(Study, "_accuracy", lambda study, model, settings, beside: 0.2 if beside else 0.6)
+    study = study_of(recipe(finished.world), tmp_path)
+    student = trained(study, "student")
+    said = read_json(study.gate(student, beside=trained(study, "found"), plain=student).folder / "gate.json")
+    assert (said["open"], said["seconds"]) == (False, student.seconds)
 
 
 def test_a_student_behind_a_closed_gate_is_served_without_passages(misled: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from small_study import corpus_of, jsonl, planned, recipe, stages, study_of, write_world
 
-from tutelage.errors import CorpusError, TextError
+from tutelage.errors import CorpusError, RecipeError, TextError
 from tutelage.methods.check import problems
 from tutelage.methods.knowledge import Knowledge, read_hits
 from tutelage.methods.looking_up import LookUp
@@ -42,6 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"corpus": []}, "knowledge.corpus: an empty list"),
         ({"retriever": "bm-25"}, "knowledge.retriever: no retriever 'bm-25'; did you mean 'bm25'?"),
         ({"reranker": {"base": "pocket/nono"}}, "knowledge.reranker.base: no bundled checkpoint 'pocket/nono'"),
+        ({"reranker": {"base": "pocket/causal-nano"}}, "knowledge.reranker.base: model 'pocket/causal-nano' is a "),
         ({"reranker": {"path": "./nowhere"}}, "knowledge.reranker.path: model './nowhere': no such folder"),
         ({"reranker": {"base": "pocket/nano", "kind": "late"}}, "knowledge.reranker.kind: no reranker 'late'"),
         ({"corpus": None, "index": "./nowhere"}, "knowledge.index: no folder './nowhere'; `tutelage index"),
@@ -62,6 +64,31 @@ def test_a_wrong_reranker_is_told_of_arms_that_can_do_without_one(world: Path, a
     )
     assert len(told) == 1
     assert "knowledge.reranker.base" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("knowledge", "said"),
+    [
+        ({"reranker": {"path": "./mine", "epochs": 5}}, "`epochs` is for a reranker trained from `base:`"),
+        ({"reranker": {"path": "./mine", "lora": None, "loss": "ce"}}, "`lora` and `loss` are for a reranker trained"),
+        ({"corpus": None, "index": "./mine", "words": 50}, "`words` is for making passages of a `corpus:`"),
+        ({"retriever": "mine:Search", "k1": 1.2}, "`k1` is for bm25; mine:Search is opened with its folder alone"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(world: Path, knowledge: dict[str, Any], said: str):
+    """Whoever sets five epochs believes afterwards that five were trained."""
+    with pytest.raises(RecipeError, match=re.escape(said)):
+        recipe(world, ["kard"], knowledge=knowledge)
+
+
+def test_what_only_the_data_tells_about_a_verifier_and_shots_is_told_before(world: Path):
+    """Both were found after a night, when their stage came."""
+    wanted = recipe(world, ["few-shot", "kard"], verifier={"model": "pocket/nano", "shots": 30}, few_shot={"shots": 99})
+    told = problems(wanted)
+    assert any(line.startswith("verifier: verification by a model compares options") for line in told)
+    assert "few_shot.shots: 99 solved questions wanted, and there are 19 training questions; ask for fewer" in told
+    assert "verifier.shots: 30 solved questions wanted, and there are 19 training questions; ask for fewer" in told
+    assert len(told) == 3
 
 
 def test_a_folder_that_holds_no_index_is_told(world: Path, tmp_path: Path):

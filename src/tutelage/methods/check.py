@@ -17,16 +17,19 @@ from tutelage.methods.jobs import jobs_of, method_of, plan
 from tutelage.methods.knowledge import open_index
 from tutelage.methods.sources import check_teacher, load_task
 from tutelage.plugins import resolve
+from tutelage.rationales.verify import check_options
 from tutelage.recipe import Arm, KnowledgeSection, Recipe, RerankerSection, TaskSection
 from tutelage.retrieval.reranker import RERANKERS
 from tutelage.retrieval.retriever import RETRIEVERS
 from tutelage.runs import Stage
+from tutelage.tasks.task import Task
 
 
 def problems(recipe: Recipe) -> list[str]:
     """Everything that would stop a run, each with the key it comes from. Empty when the recipe can run."""
-    found = [*_data(recipe), *(problem for arm in recipe.arms for problem in _arm(recipe, arm))]
-    return list(dict.fromkeys(found))
+    found: list[str] = []
+    task = _task(recipe, found)
+    return list(dict.fromkeys([*found, *(problem for arm in recipe.arms for problem in _arm(recipe, arm, task))]))
 
 
 def plans(recipe: Recipe, folder: Path) -> dict[str, dict[str, Stage]]:
@@ -35,7 +38,7 @@ def plans(recipe: Recipe, folder: Path) -> dict[str, dict[str, Stage]]:
     return {job.label: plan(recipe, task, folder, job) for job in jobs_of(recipe)}
 
 
-def _arm(recipe: Recipe, arm: Arm) -> Iterator[str]:
+def _arm(recipe: Recipe, arm: Arm, task: Task | None) -> Iterator[str]:
     """What stands in the way of one arm; what it shares with others is told in the same words, and so only once."""
     try:
         seen = recipe.for_arm(arm)
@@ -48,10 +51,13 @@ def _arm(recipe: Recipe, arm: Arm) -> Iterator[str]:
     needs = METHODS[arm.method].needs if arm.method in METHODS else frozenset[str]()
     if "teacher" in needs:
         yield from _teacher(seen, arm)
+        yield from _verifier(seen, task)
     if "mentor" in needs:
         yield from _mentors(seen, arm)
     if "knowledge" in needs:
         yield from _knowledge(seen, arm, reranked="reranker" in needs)
+    if "few-shot" in arm.method and task:
+        yield from _shots("few_shot.shots", seen.few_shot.shots, task)
 
 
 def _teacher(recipe: Recipe, arm: Arm) -> Iterator[str]:
@@ -60,8 +66,23 @@ def _teacher(recipe: Recipe, arm: Arm) -> Iterator[str]:
         yield f"teacher: missing, and arm {arm.name!r} learns from rationales"
         return
     yield from _failure("teacher", lambda: check_teacher(teacher, recipe.task))
-    if verifier := recipe.verifier:
-        yield from _failure("verifier.model", lambda: checkpoints.fingerprint(verifier.model))
+
+
+def _verifier(recipe: Recipe, task: Task | None) -> Iterator[str]:
+    verifier = recipe.verifier
+    if verifier is None:
+        return
+    yield from _failure("verifier.model", lambda: checkpoints.fingerprint(verifier.model))
+    if task:
+        yield from _failure("verifier", lambda: check_options(task.answer_type.name))
+        yield from _shots("verifier.shots", verifier.shots, task)
+
+
+def _shots(key: str, shots: int, task: Task) -> Iterator[str]:
+    """What the data alone tells: a shot is a training question, and with a scarce teacher even fewer can be one."""
+    there = len(task.questions.get("train", ()))
+    if shots > there:
+        yield f"{key}: {shots} solved questions wanted, and there are {there} training questions; ask for fewer"
 
 
 def _mentors(recipe: Recipe, arm: Arm) -> Iterator[str]:
@@ -104,12 +125,20 @@ def _reranker(reranker: RerankerSection) -> Iterator[str]:
     yield from _failure("knowledge.reranker.kind", lambda: resolve(reranker.kind, RERANKERS, "reranker"))
     if reranker.base is not None:
         base = reranker.base
-        yield from _failure("knowledge.reranker.base", lambda: checkpoints.fingerprint(base))
+        yield from _failure("knowledge.reranker.base", lambda: check_base(base))
     elif reranker.path is not None:
         from tutelage.retrieval.late_interaction import trained_model
 
         path = reranker.path
         yield from _failure("knowledge.reranker.path", lambda: trained_model(path))
+
+
+def check_base(base: str) -> None:
+    """Raise ModelError for a checkpoint that is not there or, as far as its files tell, has no encoder to train."""
+    if checkpoints.locate(base):
+        from tutelage.training.reranking.network import read_base
+
+        read_base(base, lambda source, longest: None)
 
 
 def check_lending(mentor: str, student: str) -> None:
@@ -124,15 +153,16 @@ def check_lending(mentor: str, student: str) -> None:
         )
 
 
-def _data(recipe: Recipe) -> Iterator[str]:
+def _task(recipe: Recipe, found: list[str]) -> Task | None:
+    """The task with its questions; what is wrong with it is added to `found`."""
     try:
         task = load_task(recipe.task)
     except TutelageError as error:
-        yield f"task: {error}"
-        return
-    for split in ("train", "dev", "test"):
-        if not task.questions.get(split):
-            yield f"task: no {split} questions; give it more data or change the fractions"
+        found.append(f"task: {error}")
+        return None
+    lacking = [split for split in ("train", "dev", "test") if not task.questions.get(split)]
+    found += [f"task: no {split} questions; give it more data or change the fractions" for split in lacking]
+    return task
 
 
 def _failure(key: str, look: Callable[[], object]) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tutelage.methods import gated
 from tutelage.methods.knowledge import Knowledge
+from tutelage.methods.mentor_kd import mentored
 from tutelage.methods.study import Outcome, Study
 from tutelage.recipe import MentorSection
 from tutelage.runs import Stage
@@ -13,12 +15,12 @@ def grounded_mentor(study: Study, seed: int) -> Outcome:
 
     The mentor's soft labels are for the prompts that the student learns from, passages and all. At test the passages
     are those of a reranker that learnt from the teacher, and from the mentor too if the recipe says so; without a
-    reranker, of BM25.
+    reranker, of BM25. Behind a closed gate the student of Mentor-KD answers.
     """
     examples, soft = lessons(study, study.mentor, seed)
     knowledge = serving(study)
     student = study.train(examples, seed, soft=soft, beside=knowledge.chosen_by(study.recipe.student))
-    return study.score(student, seed, beside=knowledge.served("test"))
+    return gated.score(study, student, seed, found=knowledge.served, plain=lambda: mentored(study, seed))
 
 
 def grounded_mentor_alone(study: Study, seed: int) -> Outcome:

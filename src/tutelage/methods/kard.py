@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tutelage.methods import gated
+from tutelage.methods.reasoning_distillation import distilled
 from tutelage.methods.study import Outcome, Study
 from tutelage.runs import Stage
 from tutelage.types import Split
@@ -11,12 +13,12 @@ from tutelage.types import Split
 
 def kard(study: Study, seed: int) -> Outcome:
     """KARD with its reranker (Kang et al., NeurIPS 2023, section 3 and Figure 2)."""
-    return _score(study, grounded_student(study, seed), seed, study.knowledge.reranked)
+    return _score(study, seed, study.knowledge.reranked)
 
 
 def kard_bm25(study: Study, seed: int) -> Outcome:
     """The same student, with the passages that BM25 finds by the question (KARD, Tables 1 and 2)."""
-    return _score(study, grounded_student(study, seed), seed, lambda split: study.knowledge.asked())
+    return _score(study, seed, lambda split: study.knowledge.asked())
 
 
 def kard_oracle(study: Study, seed: int) -> Outcome:
@@ -40,9 +42,7 @@ def grounded_student(study: Study, seed: int) -> Stage:
     return study.train(examples, seed, beside=study.knowledge.chosen_by(study.recipe.student))
 
 
-def _score(study: Study, student: Stage, seed: int, found: Callable[[Split], Stage]) -> Outcome:
-    """The score with these passages or, where the recipe has a gate, with none if dev says that they hurt."""
-    if study.knowledge.settings.gate:
-        plain = study.train(study.lessons.rationales(study.taught()), seed)
-        student = study.gate(student, beside=found("dev"), plain=plain)
-    return study.score(student, seed, beside=found("test"))
+def _score(study: Study, seed: int, found: Callable[[Split], Stage]) -> Outcome:
+    """The score with these passages, or behind a closed gate that of reasoning distillation."""
+    student = grounded_student(study, seed)
+    return gated.score(study, student, seed, found=found, plain=lambda: distilled(study, seed))

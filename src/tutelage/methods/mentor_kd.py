@@ -13,9 +13,13 @@ def mentor_kd(study: Study, seed: int) -> Outcome:
     We differ from the published code: epochs are chosen on dev, what the mentor wrote is deduplicated, padding is not
     distilled, and the divergence keeps its size at any temperature. `published: true` undoes what can be undone.
     """
+    return study.score(mentored(study, seed), seed)
+
+
+def mentored(study: Study, seed: int) -> Stage:
+    """A student taught by teacher and mentor."""
     examples, soft = lessons(study, study.mentor, seed)
-    student = study.train(examples, seed, soft=soft)
-    return study.score(student, seed)
+    return study.train(examples, seed, soft=soft)
 
 
 def mentor_alone(study: Study, seed: int) -> Outcome:

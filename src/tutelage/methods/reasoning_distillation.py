@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tutelage.methods import gated
 from tutelage.methods.study import Outcome, Study
+from tutelage.runs import Stage
 
 
 def reasoning_distillation(study: Study, seed: int) -> Outcome:
@@ -11,10 +13,12 @@ def reasoning_distillation(study: Study, seed: int) -> Outcome:
     Called Fine-tune-CoT by Ho et al. (ACL 2023), reasoning distillation (RD) by KARD, section 3.1, and Vanilla-KD by
     Mentor-KD, Eq. 2. We differ from the published code of both: the epoch is chosen on dev, never on test.
     """
-    taught = study.taught()
-    examples = study.lessons.rationales(taught)
-    student = study.train(examples, seed)
-    return study.score(student, seed)
+    return study.score(distilled(study, seed), seed)
+
+
+def distilled(study: Study, seed: int) -> Stage:
+    """A student taught by the teacher's correct rationales alone."""
+    return study.train(study.lessons.rationales(study.taught()), seed)
 
 
 def rag(study: Study, seed: int) -> Outcome:
@@ -22,5 +26,5 @@ def rag(study: Study, seed: int) -> Outcome:
 
     We differ from KARD's Table 7, whose row trains a dense retriever for it.
     """
-    student = study.train(study.lessons.rationales(study.taught()), seed)
-    return study.score(student, seed, beside=study.knowledge.asked())
+    student = distilled(study, seed)
+    return gated.score(study, student, seed, found=lambda split: study.knowledge.asked(), plain=lambda: student)

@@ -328,6 +328,7 @@ class Study:
     def gate(self, student: Stage, *, beside: Stage, plain: Stage) -> Stage:
         """The one of two students that answers more dev questions: with its passages, or one taught without any.
 
+        They may be one and the same, asked with passages and without.
         Where both answer equally many it is the one without: it needs no index.
         """
         settings = self.recipe.student.model_copy(update={"select": "dev_accuracy"})
@@ -342,14 +343,16 @@ class Study:
         def make(folder: Path) -> None:
             shown = self._accuracy(load(self, student), settings, beside)
             without = self._accuracy(load(self, plain), settings, None)
-            chosen = student if shown > without else plain
+            is_open = shown > without
+            chosen = student if is_open else plain
             for name in ("history.jsonl", "training.json"):
                 (folder / name).write_bytes((chosen.folder / name).read_bytes())
             (folder / "model").unlink(missing_ok=True)
             (folder / "model").symlink_to(Path("..") / chosen.folder.name / "model")
+            seconds = {stage.fingerprint: stage.seconds for stage in (student, plain)}  # of one that is both, once
             figures: dict[str, Json] = {
-                **{"with": shown, "without": without, "open": chosen is student},
-                "seconds": student.seconds + plain.seconds,
+                **{"with": shown, "without": without, "open": is_open},
+                "seconds": sum(seconds.values()),
             }
             write_json(folder / "gate.json", figures)
 

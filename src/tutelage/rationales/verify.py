@@ -134,13 +134,18 @@ def combined(verified: Iterable[Verified], *, match: bool = True) -> list[Ration
     ]
 
 
-def _choices(answers: str, pairs: Sequence[tuple[Question, Rationale]]) -> list[tuple[str, ...]]:
-    """The options of each question."""
+def check_options(answers: str) -> None:
+    """Raise RecipeError for a type of answer that has no options to compare."""
     if answers not in ("letter", "yes_no"):
         raise RecipeError(
             f"verification by a model compares options, and answers of type {answers!r} have none. Expected letter or "
             "yes_no. Leave the verifier out for this task: its rationales are judged by their answers."
         )
+
+
+def _choices(answers: str, pairs: Sequence[tuple[Question, Rationale]]) -> list[tuple[str, ...]]:
+    """The options of each question."""
+    check_options(answers)
     options = [("yes", "no") if answers == "yes_no" else tuple(LETTERS[: len(q.choices)]) for q, _ in pairs]
     problems = dict.fromkeys(_problems(pairs, options))
     if problems:

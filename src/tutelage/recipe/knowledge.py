@@ -71,10 +71,9 @@ class RerankerSection(Section):
             raise ValueError(
                 f"`kind: {self.kind}` is not trained here. Train it where it comes from and give its `path:`"
             )
-        if self.path is not None and self.mentor_epochs is not None:
-            raise ValueError(
-                "`mentor_epochs` is for a reranker trained from `base:`; that of `path:` is taken as it is"
-            )
+        idle = self.differs(type(self).model_fields.keys() - {"kind", "base", "path"}) if self.path else []
+        if idle:
+            raise ValueError(f"{_named(idle)} for a reranker trained from `base:`; that of `path:` is taken as it is")
         return self
 
 
@@ -105,13 +104,18 @@ class KnowledgeSection(Section):
     """Passages fetched by the question for the reranker to order; κ* of KARD, Table 4."""
     reranker: RerankerSection | None = None
     gate: bool = False
-    """Let dev decide, for each student of kard and kard-bm25, whether its passages help: if not, the student of
-    reasoning distillation answers, without passages. BM25 alone made OpenbookQA worse in KARD's Table 2."""
+    """Let dev decide, for each student that is taught, whether its passages help: if not, one answers that was taught
+    and is asked without any. For kard, kard-bm25 and rag that is reasoning distillation's, for knowledge-fine-tuning
+    fine-tuning's, for grounded-mentor Mentor-KD's. BM25 alone made OpenbookQA worse in KARD's Table 2."""
 
     @model_validator(mode="after")
     def _from_somewhere(self) -> KnowledgeSection:
         if (self.corpus is None) == (self.index is None):
             raise ValueError("name either `corpus:`, what passages are made of, or `index:`, a finished index")
+        if self.index is not None and (idle := self.differs(("words", "overlap"))):
+            raise ValueError(f"{_named(idle)} for making passages of a `corpus:`; those of `index:` are made")
+        if self.retriever != "bm25" and (idle := self.differs(("k1", "b"))):
+            raise ValueError(f"{_named(idle)} for bm25; {self.retriever} is opened with its folder alone")
         if self.overlap >= self.words:
             raise ValueError(f"`overlap` must be less than `words`, {self.words}, or no passage gets anywhere")
         if self.reranker and self.candidates < self.passages:
@@ -125,3 +129,8 @@ class KnowledgeSection(Section):
     def corpora(self) -> list[str]:
         """The corpora, in order."""
         return [self.corpus] if isinstance(self.corpus, str) else list(self.corpus or ())
+
+
+def _named(keys: list[str]) -> str:
+    """The subject of a sentence about some keys."""
+    return " and ".join(f"`{key}`" for key in sorted(keys)) + (" is" if len(keys) == 1 else " are")
