@@ -145,8 +145,8 @@ def _training_settings(section: RerankerSection) -> RerankerSettings:
     from tutelage.training.reranking import RerankerSettings, Temperature
 
     made = {
-        "teacher_temperature": Temperature(*section.teacher_temperature),
-        "model_temperature": Temperature(*section.model_temperature),
+        "teacher_temperature": Temperature(*section.teacher_temperature, section.temperature_shape),
+        "model_temperature": Temperature(*section.model_temperature, section.temperature_shape),
         "lora": lora_settings(section.lora),
     }
     same = {field.name for field in fields(RerankerSettings)} & set(RerankerSection.model_fields) - made.keys()

@@ -43,7 +43,17 @@ class RerankerSection(Section):
     """Of the rationale's scores, at the first and at the last step."""
     model_temperature: tuple[Temperature, Temperature] = (1.0, 0.2)
     """Of the reranker's own scores. Ours: the published values are for vectors of any length."""
+    temperature_shape: Literal["sigmoid", "linear", "geometric"] = "sigmoid"
+    """How both go from the first to the last step; sigmoid, the published curve, is most of the way by half."""
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     warmup: Share = 0.05
+    """Share of all steps over which the learning rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """The default of torch's AdamW, which the published code takes."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Longer gradients are cut to this length; null cuts none. Ours."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` is bf16 on a GPU that has it, else fp32."""
     dimension: Positive | None = 128
     """Numbers in a vector (128: ColBERT); null adds no layer to the encoder."""
     normalize: bool = True
