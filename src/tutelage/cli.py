@@ -52,6 +52,7 @@ def run(
     parsed, text = recipes.load(recipe, overrides or ())
     folder = out or runner.default_folder(recipe)
     runner.check_folder(folder)
+    runner.check_alone()
     show_problems(checks.problems(parsed), recipe)
     command = "tutelage run " + " ".join(shlex.quote(word) for word in (recipe, *(overrides or ())))
     try:

@@ -187,6 +187,16 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path, finished:
     assert "holds no run of tutelage" in failed.stderr
 
 
+def test_copies_that_a_launcher_starts_are_told_what_to_do(
+    finished: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+):
+    """Eight copies wait for one lock file, and the message spoke of another run."""
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    failed = tutelage("run", finished[0], "--out", finished[1])
+    assert failed.returncode == 2
+    assert "started 8 copies of this study" in failed.stderr
+
+
 def test_help_of_every_command_answers_without_torch():
     """`--help` that takes five seconds is read by nobody."""
     code = (

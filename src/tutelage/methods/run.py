@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,6 +48,17 @@ def check_folder(folder: Path) -> None:
         and not any((folder / name).exists() for name in ("stages", "run.lock", "teacher"))
     ):
         raise RunError(f"{folder} is not empty and holds no run of tutelage. Choose another --out.")
+
+
+def check_alone() -> None:
+    """Refuse to be one of several copies that a launcher started: each would make the whole study."""
+    copies = os.environ.get("WORLD_SIZE", "1")
+    if copies not in ("", "1"):
+        raise RunError(
+            f"a launcher such as torchrun has started {copies} copies of this study (WORLD_SIZE). A study is one "
+            "process that trains each student on one device: call it without a launcher; `compute.jobs` trains several "
+            "students at once."
+        )
 
 
 def default_folder(name: str) -> Path:
