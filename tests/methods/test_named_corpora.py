@@ -56,6 +56,16 @@ def test_a_folder_changes_with_any_file_in_it_and_not_by_being_moved(tmp_path: P
     assert opened(tmp_path / "first" / "docs").content != opened(tmp_path / "second" / "docs").content
 
 
+def test_what_is_not_read_of_a_folder_does_not_change_it(tmp_path: Path):
+    """A file manager's or git's hidden files change whenever somebody looks, and an index took a day."""
+    (tmp_path / "a.md").write_text("A fork has prongs.")
+    before = opened(tmp_path).content
+    (tmp_path / ".git").mkdir()
+    for name in (".DS_Store", ".git/HEAD.md"):
+        (tmp_path / name).write_text("anything")
+    assert opened(tmp_path).content == before
+
+
 def test_how_documents_are_cut_is_part_of_the_corpus(tmp_path: Path):
     """Passages of 50 words in the index of those of 100 would be two experiments in one."""
     path = tmp_path / "long.txt"

@@ -62,8 +62,10 @@ def _read(source: str | Path, *, words: int, overlap: int = 0) -> Iterator[Passa
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 over names and contents of a file or a folder; asked for by every stage, so reckoned once."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    """SHA-256 over names and contents of a file, or of what is read of a folder; every stage asks, reckoned once."""
+    from tutelage.retrieval.corpus import files_of
+
+    files = files_of(path) if path.is_dir() else [path]
     stamps = tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files)
     return _content(str(path), stamps)
 

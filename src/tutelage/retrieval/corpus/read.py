@@ -101,7 +101,7 @@ def _once(located: Iterable[Located], report: Report, keep_repeated: bool) -> It
 def _all(source: str | Path, words: int, overlap: int, fields: Fields, report: Report) -> Iterator[Located]:
     path = Path(source).expanduser()
     if path.is_dir():
-        for file in _files(path):
+        for file in files_of(path):
             yield from _file(file, file.relative_to(path).as_posix(), words, overlap, fields, report)
     elif path.is_file():
         yield from _file(path, path.name, words, overlap, fields, report)
@@ -124,7 +124,7 @@ def _file(path: Path, name: str, words: int, overlap: int, fields: Fields, repor
         report.problem(f"{name}: unknown kind of file. {_EXPECTED}")
 
 
-def _files(folder: Path) -> list[Path]:
+def files_of(folder: Path) -> list[Path]:
     """Files of a folder and the folders in it, hidden ones left out, in the order of their paths."""
     return sorted(
         path
