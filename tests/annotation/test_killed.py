@@ -43,12 +43,17 @@ def calls_lost(path: Path) -> int:
         return store.totals().fates.get("lost with its process", 0)
 
 
-def killed_again_and_again(path: Path, questions: int, kills: int, seed: int) -> None:
-    """Kill an annotation at random moments, look at the store after each, and let it finish in the end.
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("questions", "kills"), [(600, 3), pytest.param(9000, 50, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_nothing_that_was_stored_is_lost_or_doubled(
+    tmp_path: Path, questions: int, kills: int
+):
+    """A laptop that runs out of power must not cost the answers of the day.
 
-    Every text that the server writes is another one, so a text that changes or stands twice is seen.
+    Fifty moments hit what three miss: between a claim and its call, between an answer and its commit. Every text that
+    the server writes is another one, so a text that changes or stands twice is seen.
     """
-    rng = random.Random(seed)
+    path, rng = tmp_path / "s", random.Random(kills)
     known: dict[tuple[str, int], str] = {}
     with FakeModel(latency=0.06) as model:
         for _ in range(kills):
@@ -75,18 +80,6 @@ def killed_again_and_again(path: Path, questions: int, kills: int, seed: int) ->
     assert in_money(PRICE.of(Usage(model.charged_read, model.charged_written))) <= in_money(
         totals.spent + totals.perhaps
     )
-
-
-def test_killed_three_times_nothing_that_was_stored_is_lost_or_doubled(tmp_path: Path):
-    """A laptop that runs out of power must not cost the answers of the day."""
-    killed_again_and_again(tmp_path / "s", questions=600, kills=3, seed=0)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_killed_fifty_times_nothing_that_was_stored_is_lost_or_doubled(tmp_path: Path):
-    """Fifty moments hit what three miss: between a claim and its call, between an answer and its commit."""
-    killed_again_and_again(tmp_path / "s", questions=9000, kills=50, seed=1)
 
 
 def test_two_processes_share_the_work_and_pay_once(tmp_path: Path):
