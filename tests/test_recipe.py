@@ -197,7 +197,51 @@ def test_an_arm_may_not_be_published_and_corrected_at_once():
     mixed = {"method": "mentor-kd", "set": {"published": True, "student.select": "dev_accuracy"}}
     with pytest.raises(RecipeError, match=r"sets 'student\.select'"):
         with_mentor(arms=[mixed])
+    inside = {"method": "mentor-kd", "set": {"published": True, "mentor": {"select": "dev_loss"}}}
+    with pytest.raises(RecipeError, match=r"sets 'mentor\.select'"):
+        with_mentor(arms=[inside])
     assert with_mentor(arms=[{"method": "mentor-kd", "set": {"published": True, "student.epochs": 2}}]).arms
+
+
+def test_what_contradicts_published_is_refused_at_the_top_and_counts_in_an_arm():
+    """Explicit values were overwritten without a word, at every parse again."""
+    with pytest.raises(RecipeError, match=r"sets 'soft_labels\.scaled'"):
+        with_mentor(published=True, soft_labels={"scaled": True})
+    one = {"method": "mentor-kd", "set": {"student.select": "last", "soft_labels.live": False}}
+    recipe = with_mentor(published=True, arms=[one])
+    seen = recipe.for_arm(recipe.arms[0])
+    assert (seen.student.select, seen.soft_labels.live) == ("last", False)
+    assert (seen.soft_labels.scaled, seen.student.schedule) == (False, "constant"), "the rest is as published"
+    undone = with_mentor(published=True, arms=[{"method": "mentor-kd", "set": {"published": False}}])
+    with pytest.raises(RecipeError, match="give it to the arms that are to have it"):
+        undone.for_arm(undone.arms[0])
+
+
+@pytest.mark.parametrize("where", ["top", "arm"])
+def test_published_reaches_every_mentor_of_a_chain(where: str):
+    """The inner mentor chose its epoch on the test split, as nobody ever did."""
+    chain = {"model": "pocket/nano", "mentor": {"model": "pocket/mini", "mentor": {"model": "pocket/mini"}}}
+    arm = {"method": "mentor-kd", "set": {"published": True} if where == "arm" else {}}
+    recipe = with_mentor(mentor=chain, arms=[arm], **({"published": True} if where == "top" else {}))
+    assert [m.select for m in recipe.for_arm(recipe.arms[0]).mentors] == ["last"] * 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"soft_labels": {"loss": "logit-mse", "live": True, "temperature": 2}}, "it has no temperature"),
+        ({"soft_labels": {"loss": "hidden-mse", "live": True}, "student.lora": {"rank": 4}}, "cannot train adapters"),
+        ({"soft_labels": {"live": True, "top_k": 4}}, "`top_k` is for the cache"),
+        ({"soft_labels": {"draws": 8, "top_k": 4}}, "leave `top_k` out"),
+        ({"student.schedule": "constant", "student.warmup": 0.5}, "has no warm-up"),
+        ({"student.select": "last", "student.patience": 2}, "`patience` waits for a better epoch"),
+    ],
+)
+def test_what_cannot_be_or_would_do_nothing_is_told_before_a_mentor_is_trained(changed: dict[str, Any], said: str):
+    """It was told after the mentor had been trained, had written and had lent, or never."""
+    recipe = with_mentor(arms=[{"method": "mentor-kd", "set": changed}])
+    with pytest.raises(RecipeError, match=said):
+        recipe.for_arm(recipe.arms[0])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import hashlib
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tutelage.errors import ModelError
 from tutelage.plugins import resolve
@@ -92,11 +93,23 @@ def vocabulary(name: str) -> str | None:
 
 def is_encoder_decoder(name: str) -> bool | None:
     """Whether a local checkpoint has an encoder; None for a hub name."""
+    config = _config(name)
+    return None if config is None else bool(config.get("is_encoder_decoder"))
+
+
+def decoder_layers(name: str) -> int | None:
+    """Layers of a local checkpoint's decoder; None for a hub name and where its configuration does not say."""
+    config = _config(name) or {}
+    counts = [config.get(key) for key in ("num_decoder_layers", "decoder_layers", "num_hidden_layers", "n_layer")]
+    return next((count for count in counts if isinstance(count, int)), None)
+
+
+def _config(name: str) -> dict[str, Any] | None:
     folder = locate(name)
     if folder is None:
         return None
     try:
-        return bool(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("is_encoder_decoder"))
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"model {name!r}: its config.json is not JSON ({error}).") from error
 

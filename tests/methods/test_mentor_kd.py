@@ -12,10 +12,11 @@ import pytest
 from tutelage.methods import Outcome
 from tutelage.methods.check import plans, problems
 from tutelage.methods.jobs import Job
+from tutelage.methods.result_parts.warnings import leaks as leak_of
 from tutelage.methods.results import _warnings, title_of
 from tutelage.methods.run import run
 from tutelage.recipe import Arm, Recipe, parse
-from tutelage.runs import Stage, read_jsonl, write_json
+from tutelage.runs import Stage, Workspace, read_jsonl, write_json
 
 RAW: dict[str, Any] = {
     "task": {"name": "pocket/steps", "limit": 40},
@@ -137,6 +138,41 @@ def test_a_chain_is_a_recipe(tmp_path: Path):
     assert kinds.index("mentor") < kinds.index("written") < kinds.index("soft-labels")
 
 
+def test_a_mentor_in_a_chain_is_lent_to_by_its_own_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With the student's, a chain of unlike limits ended after the innermost mentor's night."""
+    chain = {"model": "pocket/nano", "max_prompt_tokens": 200, "mentor": {"model": "pocket/mini"}}
+    student = {**RAW["student"], "max_prompt_tokens": 40}
+    asked = inputs(recipe(mentor=chain, student=student, arms=["mentor-kd"]), tmp_path, monkeypatch)
+    assert [each["max_prompt_tokens"] for each in asked("soft-labels")] == [200, 40]
+
+
+def test_one_mentor_for_all_seeds_has_one_mentor_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its own mentor was another one for each seed, and so was it."""
+    chain = {"model": "pocket/nano", "seed": 5, "mentor": {"model": "pocket/mini"}}
+    wanted = recipe(mentor=chain, arms=["mentor-kd"], seeds=[1, 2])
+    found = [plans(wanted, tmp_path)[f"mentor-kd, seed {seed}"].values() for seed in (1, 2)]
+    mentors = [{stage.fingerprint for stage in planned if stage.name == "mentor"} for planned in found]
+    assert len(mentors[0]) == 2
+    assert mentors[0] == mentors[1]
+    assert {each["seed"] for each in inputs(wanted, tmp_path, monkeypatch)("mentor")} == {5}
+
+
+def inputs(wanted: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[dict[str, Any]]]:
+    """What the stages of a kind are made from, in order, each once."""
+    seen: dict[tuple[str, str], dict[str, Any]] = {}
+    stage = Workspace.stage
+
+    def noting(self: Workspace, name: str, inputs: dict[str, Any], make: Any) -> Stage:
+        found = stage(self, name, inputs, make)
+        seen[name, found.fingerprint] = inputs
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Workspace, "stage", noting)
+        plans(wanted, folder)
+    return lambda name: [inputs for (kind, _), inputs in seen.items() if kind == name]
+
+
 @pytest.mark.parametrize(
     ("method", "changed", "leaks"),
     [
@@ -156,6 +192,7 @@ def test_a_row_says_whether_the_test_split_chose_an_epoch_of_its_models(
     study = recipe(arms=[{"method": method, "set": changed}])
     warnings = list(_warnings(study, [(Job(study.arms[0], 1), Outcome(trained, trained))]))
     assert bool(warnings) == leaks
+    assert bool(leak_of(study, study.arms[0])) == leaks
 
 
 @pytest.mark.parametrize(
@@ -165,11 +202,21 @@ def test_a_row_says_whether_the_test_split_chose_an_epoch_of_its_models(
         ({"mentor": {"model": "./nowhere"}}, "mentor.model"),
         ({"mentor": {"model": "pocket/nano", "mentor": {"model": "pocket/huge"}}}, "mentor.mentor.model"),
         ({"teacher": None}, "teacher: missing"),
+        ({"soft_labels": {"loss": "no_such_module:fn"}}, "soft_labels: "),
+        ({"soft_labels": {"loss": "hidden-mse", "live": True, "layers": [[9, 1]]}}, "the student has decoder layers 1"),
+        ({"soft_labels": {"loss": "hidden-mse", "live": True, "layers": [[1, 9]]}}, "the mentor has decoder layers 1"),
     ],
 )
 def test_what_a_mentor_lacks_is_told_before_anything_runs(more: dict[str, Any], said: str):
     """A night of training must not end with the sentence that a model does not exist."""
     assert [problem for problem in problems(recipe(arms=["mentor-kd"], **more)) if said in problem]
+
+
+def test_a_mentor_that_is_only_asked_itself_may_be_of_any_kind():
+    """It lends the student nothing in that row."""
+    wanted = {"mentor": {"model": "pocket/causal-nano", "samples": 2}}
+    assert not problems(recipe(arms=["mentor"], **wanted))
+    assert problems(recipe(arms=["mentor-kd"], **wanted))
 
 
 def test_a_mentor_whose_labels_mean_nothing_is_found_before_it_is_trained(tiny_t5_folder: Path):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tutelage import checkpoints
-from tutelage.errors import ModelError, TutelageError
+from tutelage.errors import ModelError, RecipeError, TutelageError
 from tutelage.formats import get_format
 from tutelage.methods import METHODS
 from tutelage.methods.corpora import open_corpus
@@ -18,7 +18,7 @@ from tutelage.methods.knowledge import open_index
 from tutelage.methods.sources import check_teacher, load_task
 from tutelage.plugins import resolve
 from tutelage.rationales.verify import check_options
-from tutelage.recipe import Arm, KnowledgeSection, Recipe, RerankerSection, TaskSection
+from tutelage.recipe import Arm, KnowledgeSection, Recipe, RerankerSection, SoftLabelSection, TaskSection
 from tutelage.retrieval.reranker import RERANKERS
 from tutelage.retrieval.retriever import RETRIEVERS
 from tutelage.runs import Stage
@@ -53,7 +53,7 @@ def _arm(recipe: Recipe, arm: Arm, task: Task | None) -> Iterator[str]:
         yield from _teacher(seen, arm)
         yield from _verifier(seen, task)
     if "mentor" in needs:
-        yield from _mentors(seen, arm)
+        yield from _mentors(seen, arm, alone=METHODS[arm.method].reference)
     if "knowledge" in needs:
         yield from _knowledge(seen, arm, reranked="reranker" in needs)
     if "few-shot" in arm.method and task:
@@ -85,14 +85,17 @@ def _shots(key: str, shots: int, task: Task) -> Iterator[str]:
         yield f"{key}: {shots} solved questions wanted, and there are {there} training questions; ask for fewer"
 
 
-def _mentors(recipe: Recipe, arm: Arm) -> Iterator[str]:
+def _mentors(recipe: Recipe, arm: Arm, *, alone: bool) -> Iterator[str]:
     if recipe.mentor is None:
         yield f"mentor: missing, and arm {arm.name!r} learns from one"
     for depth, mentor in enumerate(reversed(recipe.mentors)):
         key = ".".join(["mentor"] * (depth + 1))
         yield from _failure(f"{key}.model", lambda model=mentor.model: checkpoints.fingerprint(model))
-        if recipe.soft_labels.weight:
-            yield from _failure("soft_labels", lambda model=mentor.model: check_lending(model, recipe.student.model))
+    soft, chain = recipe.soft_labels, [mentor.model for mentor in recipe.mentors]
+    learners = [*chain[1:], *([] if alone else [recipe.student.model])]  # asked itself, a mentor lends nothing
+    for lender, learner in zip(chain, learners, strict=False) if soft.weight else ():
+        yield from _failure("soft_labels", lambda a=lender, b=learner: check_lending(a, b))
+        yield from _failure("soft_labels", lambda a=lender, b=learner: check_loss(soft, a, b))
 
 
 def _knowledge(recipe: Recipe, arm: Arm, *, reranked: bool) -> Iterator[str]:
@@ -151,6 +154,17 @@ def check_lending(mentor: str, student: str) -> None:
             f"mentor {mentor} and student {student} have different {what}, so the mentor's distributions mean nothing "
             "to the student. Choose two models of one family, or set soft_labels.weight: 0 to use its rationales alone."
         )
+
+
+def check_loss(soft: SoftLabelSection, mentor: str, student: str) -> None:
+    """Raise PluginError or RecipeError for a loss that is not to be had, or layers that these models lack."""
+    if ":" in soft.loss:
+        resolve(soft.loss, {}, "soft-label loss")
+    depths = [(name, checkpoints.decoder_layers(model)) for name, model in (("student", student), ("mentor", mentor))]
+    for pair in soft.layers or ():
+        for layer, (name, depth) in zip(pair, depths, strict=True):
+            if depth is not None and not 1 <= layer <= depth:
+                raise RecipeError(f"layers: {list(pair)}, but the {name} has decoder layers 1 to {depth}")
 
 
 def _task(recipe: Recipe, found: list[str]) -> Task | None:

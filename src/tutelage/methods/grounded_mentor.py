@@ -40,7 +40,7 @@ def serving(study: Study) -> Knowledge:
 
 def trained_mentor(study: Study, settings: MentorSection, seed: int) -> Stage:
     """A mentor taught with passages by the teacher or, in a chain, by a grounded mentor of its own."""
-    examples, soft = lessons(study, settings.mentor, seed, settings)
+    examples, soft = lessons(study, settings.mentor, settings.seed_of(seed), settings)
     return study.train(examples, seed, settings, soft=soft, beside=study.knowledge.chosen_by(settings))
 
 
@@ -53,7 +53,7 @@ def lessons(
         return study.lessons.rationales(taught, beside=knowledge.beside(taught), learner=learner), None
     trained, added = trained_mentor(study, mentor, seed), written(study, mentor, seed)
     examples = study.lessons.rationales(taught, added, beside=knowledge.beside(taught, added), learner=learner)
-    return examples, study.soft_labels(trained, examples)
+    return examples, study.soft_labels(trained, examples, learner)
 
 
 def written(study: Study, mentor: MentorSection, seed: int) -> Stage | None:

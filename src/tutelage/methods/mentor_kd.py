@@ -30,15 +30,20 @@ def mentor_alone(study: Study, seed: int) -> Outcome:
 
 def trained_mentor(study: Study, settings: MentorSection, seed: int) -> Stage:
     """A mentor taught by the teacher or, in a chain, as a student is by a mentor of its own."""
-    examples, soft = lessons(study, settings.mentor, seed)
+    examples, soft = lessons(study, settings.mentor, settings.seed_of(seed), settings)
     return study.train(examples, seed, settings, soft=soft)
 
 
-def lessons(study: Study, mentor: MentorSection | None, seed: int) -> tuple[Stage, Stage | None]:
-    """What is learnt from: the teacher's correct rationales and the mentor's, with the mentor's soft labels."""
+def lessons(
+    study: Study, mentor: MentorSection | None, seed: int, learner: MentorSection | None = None
+) -> tuple[Stage, Stage | None]:
+    """What is learnt from: the teacher's correct rationales and the mentor's, with the mentor's soft labels.
+
+    The `learner` is the student, or in a chain a mentor.
+    """
     taught = study.taught()
     if mentor is None:
         return study.lessons.rationales(taught), None
     trained = trained_mentor(study, mentor, seed)
     examples = study.lessons.rationales(taught, study.augmented(trained, mentor, seed, taught=taught))
-    return examples, study.soft_labels(trained, examples)
+    return examples, study.soft_labels(trained, examples, learner)

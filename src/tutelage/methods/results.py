@@ -13,6 +13,7 @@ from tutelage.methods.result_parts import lookups, origin, written
 from tutelage.methods.result_parts.cited import write_cited
 from tutelage.methods.result_parts.shelf import shelve
 from tutelage.methods.result_parts.titles import title_of
+from tutelage.methods.result_parts.warnings import leaks
 from tutelage.methods.result_parts.warnings import warnings as _warnings
 from tutelage.recipe import Recipe
 from tutelage.runs import Json, Stage, Workspace, read_json
@@ -55,7 +56,7 @@ def results(
         "prompts": lookups.prompts(plans),
         "passages": cited.summary if cited else None,
         "arms": [
-            {**_arm(folder, job, found), "index": cited.indexes.get(job.arm.name) if cited else None}
+            {**_arm(recipe, folder, job, found), "index": cited.indexes.get(job.arm.name) if cited else None}
             for job, found in outcomes
         ],
         "questions": _relative(questions.folder / "questions.jsonl", folder),
@@ -74,13 +75,13 @@ def results(
     }
 
 
-def _arm(folder: Path, job: Job, found: Outcome) -> dict[str, Json]:
+def _arm(recipe: Recipe, folder: Path, job: Job, found: Outcome) -> dict[str, Json]:
     training: dict[str, Json] = read_json(found.student.folder / "training.json")  # type: ignore[assignment]
     return {
         "arm": job.arm.name,
         "title": title_of(job.arm),
         "reference": method_of(job.arm).reference,
-        "leaks": method_of(job.arm).leaks,
+        "leaks": leaks(recipe, job.arm),
         "seed": job.seed,
         "predictions": _relative(found.score.folder / "predictions.jsonl", folder),
         "history": _relative(found.student.folder / "history.jsonl", folder),

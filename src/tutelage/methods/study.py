@@ -120,7 +120,7 @@ class Study:
         """
         if settings.samples == 0:
             return None
-        written = self._written(mentor, settings, seed if settings.seed is None else settings.seed, beside)
+        written = self._written(mentor, settings, settings.seed_of(seed), beside)
         inputs: dict[str, Json] = {
             "written": written.fingerprint,
             "samples": settings.samples,
@@ -171,15 +171,16 @@ class Study:
 
     # --- how a student learns
 
-    def soft_labels(self, mentor: Stage, examples: Stage) -> Stage | None:
+    def soft_labels(self, mentor: Stage, examples: Stage, learner: LearnerSection | None = None) -> Stage | None:
         """The mentor's token distributions over the targets of these examples, computed once; None where weight is 0.
 
+        They are for the student, or for another `learner` with token limits of its own.
         With `live` it is the mentor itself, to be run in every step.
         """
-        soft, student = self.recipe.soft_labels, self.recipe.student
+        soft, reader = self.recipe.soft_labels, learner or self.recipe.student
         if soft.weight == 0 or soft.live:
             return mentor if soft.weight else None
-        limits = {"max_prompt_tokens": student.max_prompt_tokens, "max_target_tokens": student.max_target_tokens}
+        limits = {"max_prompt_tokens": reader.max_prompt_tokens, "max_target_tokens": reader.max_target_tokens}
         stored = {"top_k": soft.top_k, "draws": soft.draws, "temperature": soft.temperature}
         inputs: dict[str, Json] = {"mentor": mentor.fingerprint, "examples": examples.fingerprint, **limits, **stored}
 
@@ -215,7 +216,7 @@ class Study:
         tasks of one student.
         """
         settings = learner or self.recipe.student
-        seed = seed if learner is None or learner.seed is None else learner.seed
+        seed = learner.seed_of(seed) if learner else seed
         inputs: dict[str, Json] = {
             "examples": examples.fingerprint,
             "student": settings.model_dump(mode="json", include=set(LearnerSection.model_fields)),

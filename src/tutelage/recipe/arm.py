@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from tutelage.recipe.published import PUBLISHED
+from tutelage.recipe.overrides import override
+from tutelage.recipe.published import contradicted
 from tutelage.recipe.section import Section
 
 SHARED = ("title", "task", "arms", "baseline", "seeds", "compute")
@@ -45,10 +46,8 @@ class Arm(Section):
 
     @model_validator(mode="after")
     def _published_whole(self) -> Arm:
-        if self.set.get("published") is True:
-            other = [key for key, value in self.set.items() if PUBLISHED.get(key, value) != value]
-            if other:
-                raise ValueError(f"`published: true` sets {other[0]!r}; leave it out, or name the others one by one")
+        if self.set.get("published") is True and (other := contradicted(override({}, self.set))):
+            raise ValueError(f"`published: true` sets {other[0]!r}; leave it out, or name the others one by one")
         return self
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tutelage.recipe.section import Positive, Section, Share
 
@@ -57,6 +57,14 @@ class LearnerSection(Section):
     gradient_checkpointing: bool = False
     lora: LoraSection | None = None
 
+    @model_validator(mode="after")
+    def _all_act(self) -> LearnerSection:
+        if self.schedule == "constant" and self.warmup and self.differs(("warmup",)):
+            raise ValueError("`schedule: constant` has no warm-up; choose constant_with_warmup, or leave `warmup` out")
+        if self.select == "last" and self.patience:
+            raise ValueError("`patience` waits for a better epoch, and `select: last` keeps the last whatever it is")
+        return self
+
 
 class StudentSection(LearnerSection):
     """The small model that is wanted in the end."""
@@ -75,9 +83,14 @@ class MentorSection(LearnerSection):
     keep: Positive | None = None
     """At most so many of its correct, distinct rationales are kept for each question; without it all of them."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
-    """One mentor of this seed for all students; without it each seed of the study has a mentor of its own."""
+    """One mentor of this seed for all students, and so whoever mentored it; without it each seed of the study has a
+    mentor of its own."""
     mentor: MentorSection | None = None
     """Who mentored the mentor: a chain, the largest model innermost."""
+
+    def seed_of(self, seed: int) -> int:
+        """The seed that it and those who mentored it are trained with, in a study's run of this seed."""
+        return seed if self.seed is None else self.seed
 
 
 def taking_over(mentor: Any, student: Any) -> Any:

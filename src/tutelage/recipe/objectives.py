@@ -42,11 +42,21 @@ class SoftLabelSection(Section):
             raise ValueError(unknown("loss of soft labels", self.loss, SOFT_LOSSES + LIVE_LOSSES))
         if self.loss in LIVE_LOSSES and not self.live:
             raise ValueError(f"loss {self.loss!r} needs the mentor itself; set `live: true`")
+        if self.loss in LIVE_LOSSES and self.temperature != 1:
+            raise ValueError(f"loss {self.loss!r} compares no distributions, so it has no temperature; leave it at 1")
+        if self.live and self.top_k not in (None, _top_k()):
+            raise ValueError("`top_k` is for the cache; with `live: true` all of the distribution counts. Leave it out")
+        if self.draws and self.top_k not in (None, _top_k()):
+            raise ValueError("`draws` are stored instead of the most probable tokens; leave `top_k` out")
         if self.draws and (self.live or self.loss not in DRAWN_LOSSES):
             raise ValueError(f"`draws` goes with a cache (live: false) and with {' or '.join(DRAWN_LOSSES)}")
         if self.layers is not None and self.loss != "hidden-mse":
             raise ValueError("`layers` is for the loss hidden-mse")
         return self
+
+
+def _top_k() -> int:
+    return SoftLabelSection.model_fields["top_k"].default
 
 
 class MccSection(Section):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 PUBLISHED: dict[str, Any] = {
     "teacher.trust_file": True,  # mentor_kd.py:140 believes `initial_correct`
@@ -20,3 +21,28 @@ PUBLISHED: dict[str, Any] = {
     "soft_labels.live": True,  # M10: the mentor's whole distribution, worked out in every step
 }
 """What `published: true` sets, and where the published code of Mentor-KD (2hojae/mentor-kd at ec9ea11) does so."""
+
+
+def conventions(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What `published: true` means for this raw recipe, by dotted key: of the sections that it has, of every mentor."""
+    sections = {name for name in ("teacher", "mentor") if not raw.get(name)}
+    mine = {key: value for key, value in PUBLISHED.items() if key.partition(".")[0] not in sections}
+    prefix, mentor = "mentor.", raw.get("mentor")
+    while isinstance(mentor, dict) and (mentor := cast("dict[str, Any]", mentor).get("mentor")):
+        prefix += "mentor."
+        mine |= {prefix + key.removeprefix("mentor."): v for key, v in PUBLISHED.items() if key.startswith("mentor.")}
+    return mine
+
+
+def contradicted(raw: Mapping[str, Any]) -> list[str]:
+    """The dotted keys of a raw recipe, or of what an arm sets, that say otherwise than the published code."""
+    published = conventions(raw)
+    return [key for key, value in _dotted(raw) if key in published and published[key] != value]
+
+
+def _dotted(raw: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            yield from _dotted(cast("dict[str, Any]", value), f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from tutelage.errors import RecipeError, all_problems
 from tutelage.plugins import unknown
@@ -15,12 +15,15 @@ from tutelage.recipe.learner import MentorSection, StudentSection, taking_over, 
 from tutelage.recipe.objectives import MccSection, SoftLabelSection, StepByStepSection
 from tutelage.recipe.overrides import override
 from tutelage.recipe.problems import problem
-from tutelage.recipe.published import PUBLISHED
+from tutelage.recipe.published import contradicted, conventions
 from tutelage.recipe.scoring import ComputeSection, FewShotSection, ScoreSection
 from tutelage.recipe.section import Section
 from tutelage.recipe.task import TaskSection
 from tutelage.recipe.teacher import TeacherSection
 from tutelage.recipe.verifier import VerifierSection
+
+COMPLETE = "complete"
+"""Said of a raw recipe in which the published conventions stand already."""
 
 
 class Recipe(Section):
@@ -39,7 +42,7 @@ class Recipe(Section):
     step_by_step: StepByStepSection = StepByStepSection()
     published: bool = False
     """Follow the published code of Mentor-KD where it differs in what changes results: see PUBLISHED. To measure the
-    differences, not to report from: it chooses the epoch on the test split."""
+    differences, not to report from: it chooses the epoch on the test split. An arm may change single ones."""
     student: StudentSection
     arms: Annotated[list[Arm], Field(min_length=1)]
     baseline: str | None = None
@@ -58,15 +61,27 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _complete(cls, value: Any) -> Any:
+    def _complete(cls, value: Any, info: ValidationInfo[Any]) -> Any:
         """Make published conventions explicit, and give mentors what they take over from the student."""
         if not isinstance(value, dict):
             return value
         raw = cast("dict[str, Any]", value)
-        if raw.get("published") is True:
-            absent = {name for name in ("teacher", "mentor") if not raw.get(name)}
-            raw = override(raw, {key: v for key, v in PUBLISHED.items() if key.partition(".")[0] not in absent})
+        if raw.get("published") is True and info.context != COMPLETE:
+            if other := contradicted(raw):
+                raise ValueError(f"`published: true` sets {other[0]!r}; leave it out, or name the others one by one")
+            raw = override(raw, conventions(raw))
         return {**raw, "mentor": taking_over(raw.get("mentor"), raw.get("student"))} if raw.get("mentor") else raw
+
+    @model_validator(mode="after")
+    def _can_be_distilled(self) -> Recipe:
+        learners = [("student", self.student), *(("mentor", m) for m in self.mentors[1:])]
+        adapted = [key for key, learner in learners if learner.lora]
+        if self.mentor and self.soft_labels.weight and self.soft_labels.loss == "hidden-mse" and adapted:
+            raise ValueError(
+                f"soft_labels.loss: hidden-mse cannot train adapters, and {adapted[0]}.lora asks for them. Leave it "
+                "out, or choose kl"
+            )
+        return self
 
     @field_validator("arms")
     @classmethod
@@ -85,7 +100,17 @@ class Recipe(Section):
 
     def for_arm(self, arm: Arm) -> Recipe:
         """The recipe as this arm sees it, with its own changes made."""
-        return parse(override(self.model_dump(mode="json"), arm.set), where=f"arm {arm.name!r}") if arm.set else self
+        if not arm.set:
+            return self
+        where, raw = f"arm {arm.name!r}", self.model_dump(mode="json")
+        if arm.set.get("published") is True:
+            raw = override(raw, conventions(override(raw, arm.set)))
+        elif self.published and arm.set.get("published") is False:
+            raise RecipeError(
+                f"{where}: `published: false` under `published: true`: what it would undo is not known any more. Take "
+                "the latter out of the recipe, and give it to the arms that are to have it."
+            )
+        return parse(override(raw, arm.set), where=where, complete=True)
 
     def most_samples(self, mentor: MentorSection) -> int:
         """The most samples that any arm wants of this mentor; written once, the first of them serve the other arms."""
@@ -103,10 +128,13 @@ class Recipe(Section):
         return found
 
 
-def parse(raw: Mapping[str, Any], *, where: str) -> Recipe:
-    """A checked recipe. Raises RecipeError with every problem by its dotted key."""
+def parse(raw: Mapping[str, Any], *, where: str, complete: bool = False) -> Recipe:
+    """A checked recipe. Raises RecipeError with every problem by its dotted key.
+
+    A `complete` one has the published conventions in it where they are wanted, and what was changed after them counts.
+    """
     try:
-        return Recipe.model_validate(dict(raw))
+        return Recipe.model_validate(dict(raw), context=COMPLETE if complete else None)
     except ValidationError as error:
         problems = [problem(dict(details), Recipe) for details in error.errors()]
         raise RecipeError(all_problems(f"{where}: {len(problems)} problem(s):", problems)) from None

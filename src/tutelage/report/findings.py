@@ -75,8 +75,9 @@ def is_shown(comparison: Comparison) -> bool:
 
 
 def students(arms: Sequence[ArmRun]) -> list[ArmRun]:
-    """The arms that compete: all but references, or all where there is nothing else."""
-    return [arm for arm in arms if not arm.is_reference] or list(arms)
+    """The arms that compete: all but references and those that know of the test split; all where nothing else is."""
+    own = [arm for arm in arms if not arm.is_reference]
+    return [arm for arm in own if not arm.leaks] or own or list(arms)
 
 
 def ranked(arms: Sequence[ArmRun], scores: Mapping[str, ArmScore]) -> list[str]:

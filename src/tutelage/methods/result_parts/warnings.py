@@ -28,8 +28,20 @@ def warnings(recipe: Recipe, outcomes: Sequence[tuple[Job, Outcome]]) -> Iterato
                 f"{title}: for {silver['by_question']} of {n} test questions nobody wrote what knows the answer; their "
                 "passages are those that are found without it."
             )
-        if any(learner.select == "test_accuracy" for learner in _learners(recipe.for_arm(arm), arm)):
-            yield f"{title}: its epoch was chosen on the test split, so its accuracy is too high by an unknown amount."
+        if _chosen_on_test(recipe, arm):
+            yield f"{title}: {ON_TEST}, so its accuracy is too high by an unknown amount."
+
+
+ON_TEST = "its epoch was chosen on the test split"
+
+
+def leaks(recipe: Recipe, arm: Arm) -> str:
+    """What a row knows of the test split that it may not know, by its method or by its settings; empty for most."""
+    return method_of(arm).leaks or (ON_TEST if _chosen_on_test(recipe, arm) else "")
+
+
+def _chosen_on_test(recipe: Recipe, arm: Arm) -> bool:
+    return any(learner.select == "test_accuracy" for learner in _learners(recipe.for_arm(arm), arm))
 
 
 def _silver(found: Outcome) -> dict[str, int] | None:
