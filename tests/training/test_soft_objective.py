@@ -373,11 +373,11 @@ def test_projections_come_from_the_seed(start: Path, mentor: Path):
 
 
 def teach(model: Path, folder: Path, teaching: Teaching, **changes: Any) -> Trained:
-    outside = {key: changes.pop(key) for key in ("dev", "dev_score") if key in changes}
+    outside = {key: changes.pop(key) for key in ("dev", "dev_score", "tensorboard") if key in changes}
     dev = outside.pop("dev", [])
     settings = Settings(**{**CHOSEN, **changes})
-    quiet: dict[str, Any] = {"device": "cpu", "progress": False, "tensorboard": False}
-    return train(EXAMPLES, dev, settings, model=model, folder=folder, teaching=teaching, **quiet, **outside)
+    outside = {"device": "cpu", "progress": False, "tensorboard": False, **outside}
+    return train(EXAMPLES, dev, settings, model=model, folder=folder, teaching=teaching, **outside)
 
 
 def weights(trained: Trained) -> dict[str, Tensor]:
@@ -410,6 +410,20 @@ def test_a_student_comes_nearer_its_mentor(start: Path, tmp_path: Path):
         assert set(row["gradient_norms"]) == {"rationale", "soft"}
         assert min(row["gradient_norms"].values()) > 0
     assert distance(weights(trained), weights_of(start)) > 1e-3
+
+
+def test_tensorboard_has_each_term_of_each_epoch(start: Path, tmp_path: Path):
+    """Curves are what people look at while a student learns: a term that drowns the other must be seen there."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = soft_labels(start, tmp_path / "labels")
+    trained = teach(start, tmp_path / "run", FromSoftLabels(folder, "c", weight=0.5), epochs=2, tensorboard=True)
+    board = EventAccumulator(str(trained.folder / "tensorboard"))
+    board.Reload()
+    for kind in ("terms", "gradient_norms"):
+        for name in ("rationale", "soft"):
+            shown = [event.value for event in board.Scalars(f"train/{kind}/{name}")]
+            assert shown == pytest.approx([row[kind][name] for row in trained.history], rel=1e-6)
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:

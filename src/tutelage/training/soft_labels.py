@@ -116,7 +116,7 @@ class _Plan:
         batch_tokens: int,
     ) -> _Plan:
         width = vocabulary_width(lm)
-        places = draws or (min(top_k, width) if top_k else None)
+        places = draws or (top_k if top_k and top_k < width else None)  # all of them are stored exactly
         arrays = {"log_probs": ("float16" if places else "float32", places or width)}
         if places:
             arrays["ids"] = ("uint16" if width <= 1 << 16 else "uint32", places)
@@ -237,13 +237,20 @@ class _Writer:
         _tidy(self.folder)
 
     def _batches_done(self) -> set[int]:
-        """What the note says, less a last line that a kill cut short."""
+        """What the note says, less a last line that a kill cut short; nothing where an array is not whole."""
         text = self.note.read_text(encoding="ascii") if self.note.exists() else ""
         whole = text[: text.rfind("\n") + 1]
-        if not all(self._path(name).exists() for name in self.plan.arrays):
+        if not all(self._is_whole(name, columns) for name, (_, columns) in self.plan.arrays.items()):
             whole = ""
         write_text(self.note, whole)
         return {int(line) for line in whole.split()}
+
+    def _is_whole(self, name: str, columns: int) -> bool:
+        """Whether an array has its size on disk; opened for writing, numpy would fill up a short one with zeros."""
+        try:
+            return np.load(self._path(name), mmap_mode="r").shape == (self.starts[-1], columns)
+        except (OSError, ValueError):
+            return False
 
     def _array(self, name: str, dtype: str, columns: int) -> np.memmap[Any, Any]:
         if self.done:
@@ -283,7 +290,12 @@ class SoftLabels:
             raise RunError(
                 f"{folder} holds no finished soft labels (no {MANIFEST}). Write them first, or go on writing."
             )
-        manifest = read_json(folder / MANIFEST)
+        try:
+            manifest = read_json(folder / MANIFEST)
+        except ValueError as error:
+            raise RunError(
+                f"soft labels: {folder / MANIFEST} is damaged ({error}). Delete the folder {folder} and run again."
+            ) from error
         for name, expected in manifest["files"].items():
             found = (folder / name).stat().st_size if (folder / name).exists() else None
             if found != expected:

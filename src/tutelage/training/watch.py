@@ -48,7 +48,10 @@ class Bar(Watcher):
 
 
 class Board(Watcher):
-    """Loss per token and learning rate at each log, and the dev split's numbers, for TensorBoard."""
+    """Loss per token and learning rate at each log, each epoch the dev split's numbers and the loss's terms.
+
+    Terms and their gradient norms, where there are several, are train/terms/NAME and train/gradient_norms/NAME.
+    """
 
     def __init__(self, folder: Path, history: list[dict[str, Any]]) -> None:
         self.folder, self.history = folder, history
@@ -73,6 +76,10 @@ class Board(Watcher):
         for name in ("dev_loss", "dev_accuracy"):
             if self.writer and row[name] is not None:
                 self.writer.add_scalar(name.replace("_", "/"), row[name], row["step"])
+        for kind in ("terms", "gradient_norms"):
+            for name, value in row.get(kind, {}).items():
+                if self.writer:
+                    self.writer.add_scalar(f"train/{kind}/{name}", value, row["step"])
 
     def close(self) -> None:
         """Flush and close the file."""
