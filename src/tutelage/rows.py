@@ -84,10 +84,25 @@ def _object(where: str, raw: bytes, problems: list[str]) -> Mapping[str, Any] | 
     except ValueError as error:
         problems.append(f"{where}: not JSON ({error})")
     else:
-        if isinstance(values, dict):
+        if _has_half_character(values):
+            problems.append(f"{where}: {HALF}")
+        elif isinstance(values, dict):
             return cast("dict[str, Any]", values)
-        problems.append(f"{where}: expected an object {{...}}, got {type(values).__name__}")
+        else:
+            problems.append(f"{where}: expected an object {{...}}, got {type(values).__name__}")
     return None
+
+
+HALF = "holds half of a character (such as \\ud83d without its other half), which is no text. Mend or drop the row."
+
+
+def _has_half_character(value: Any) -> bool:
+    """Whether something out of JSON cannot be written again: its escapes can spell half a surrogate pair."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _json_list(path: Path, content: bytes, problems: list[str]) -> Iterator[Row]:
@@ -98,7 +113,9 @@ def _json_list(path: Path, content: bytes, problems: list[str]) -> Iterator[Row]
         return
     for number, values in enumerate(cast("list[Any]", rows)):
         where = f"{path.name}: row {number + 1}"
-        if isinstance(values, dict):
+        if _has_half_character(values):
+            problems.append(f"{where}: {HALF}")
+        elif isinstance(values, dict):
             yield Row(where, number, cast("dict[str, Any]", values))
         else:
             problems.append(f"{where}: expected an object {{...}}, got {type(values).__name__}")

@@ -117,6 +117,30 @@ def test_an_answer_without_a_count_of_tokens_is_an_answer():
     assert reply({"choices": [choice("x")], "usage": {"prompt_tokens": -3, "completion_tokens": 1}}).usage is None
 
 
+def test_what_a_model_thought_is_counted_where_the_total_alone_tells_it():
+    """Hidden thinking is paid for as writing."""
+    found = reply({"choices": [choice("x")], "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 50}})
+    assert found.usage == Usage(7, 43)
+    found = reply({"choices": [choice("x")], "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}})
+    assert found.usage == Usage(7, 2)
+
+
+def test_a_message_in_parts_is_the_text_among_them():
+    """Reasoning servers send their thinking as a part of its own."""
+    parts = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "It is "}, {"type": "text", "text": "5."}]
+    assert reply({"choices": [choice(parts)]}).choices == (Choice(Outcome.WRITTEN, "It is 5."),)
+
+
+def test_the_key_is_blotted_out_of_an_answer_too():
+    """A server that repeats its headers would put it into the store, which is copied and sent on."""
+    with FakeModel(before=always(as_json({"choices": [choice(f"You sent {KEY}.")], "headers": KEY}))) as model:
+        found = called(model, key=KEY)
+    assert isinstance(found, Reply)
+    assert KEY not in found.body
+    assert found.choices == (Choice(Outcome.WRITTEN, "You sent ***."),)
+    assert KEY not in fault(Answer(200, f"<html>{KEY}</html>".encode()), key=KEY).detail
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -155,6 +155,41 @@ def test_a_users_template_with_blocks_writes_several_messages(tmp_path: Path):
     )
 
 
+def test_text_outside_of_blocks_is_refused(tmp_path: Path):
+    """It would not be sent, and nobody would be told."""
+    file = tmp_path / "mine.j2"
+    for stray in ("Answer briefly.", "{{ question }}"):
+        file.write_text("{# a note #}\n" + stray + "{% block user %}{{ question }}{% endblock %}")
+        with pytest.raises(RecipeError, match="stands outside of the blocks"):
+            Prompt(str(file))
+
+
+def test_a_template_may_extend_one_of_ours(tmp_path: Path):
+    """Its own block in place of ours, and the rest as it was."""
+    file = tmp_path / "mine.j2"
+    file.write_text('{% extends "zero-shot.j2" %}{% block system %}Be brief.{% endblock %}')
+    system, user = Prompt(str(file)).messages(BEADS, "number")
+    assert system == Message("system", "Be brief.")
+    assert user == Prompt("zero-shot").messages(BEADS, "number")[-1]
+
+
+@pytest.mark.parametrize("text", ["", "{% block system %}x{% endblock %}", "{% if words %}{{ question }}{% endif %}"])
+def test_a_template_that_sends_nothing_is_refused(tmp_path: Path, text: str):
+    file = tmp_path / "mine.j2"
+    file.write_text(text)
+    with pytest.raises(RecipeError, match="sends no message of the user"):
+        Prompt(str(file)).messages(BEADS, "number")
+
+
+@pytest.mark.parametrize("text", ["{{ 1 / 0 }}", "{{ words + 5 }}", "{{ shots[3] + 1 }}"])
+def test_a_template_that_cannot_be_worked_out_is_told_without_advice_on_hints(tmp_path: Path, text: str):
+    file = tmp_path / "mine.j2"
+    file.write_text(text)
+    with pytest.raises(RecipeError, match=r"teacher\.prompt: .*mine\.j2: \w+") as told:
+        Prompt(str(file)).messages(BEADS, "number")
+    assert "hint" not in str(told.value)
+
+
 def test_gold_without_a_hint_is_refused(tmp_path: Path):
     """A template that shows it by mistake would be a leak; the recipe has to say so."""
     file = tmp_path / "mine.j2"

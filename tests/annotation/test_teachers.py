@@ -229,10 +229,17 @@ def test_answers_from_another_address_are_told(tmp_path: Path):
 
 def test_an_estimate_counts_equal_prompts_once(tmp_path: Path):
     """A user's template may put two questions in the same words; they share the answers, and the price."""
-    (tmp_path / "same.j2").write_text("Say something.")
+    (tmp_path / "same.j2").write_text("Say {{ 'something' if question | length is odd else 'anything' }}.")
     found = estimated(study(tmp_path, "http://localhost:1/v1", prompt=str(tmp_path / "same.j2")))
-    assert (found.wanted, found.there, found.missing) == (18, 0, 2)
-    assert "2 to ask for (16 more have the same prompt)" in found.line()
+    assert (found.wanted, found.there, found.missing) == (18, 0, 4)
+    assert "4 to ask for (14 more have the same prompt)" in found.line()
+
+
+def test_a_prompt_without_the_question_is_refused(tmp_path: Path):
+    """All questions would share one answer, right for hardly any."""
+    (tmp_path / "same.j2").write_text("Say something.")
+    with pytest.raises(RecipeError, match=r"all 9 questions get one and the same prompt.*\{\{ question \}\}"):
+        estimated(study(tmp_path, "http://localhost:1/v1", prompt=str(tmp_path / "same.j2")))
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ class Client:
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._post(request, body)
-                return _read(response.text, request.endpoint)
+                return _read(without(response.text, self._key), request.endpoint)
         except TimeoutError:
             return Fault(Fate.TIMED_OUT, f"no whole answer within {self._timeout:g} s")
         except openai.OpenAIError as error:
@@ -135,6 +135,8 @@ def _choice(row: Any, endpoint: Endpoint) -> Choice | None:
     if not said:
         return None
     text = said.get("text") if endpoint == "completion" else said.get("content")
+    if isinstance(text, list) and all(isinstance(part, dict) for part in cast("list[Any]", text)):
+        text = _joined(cast("list[Any]", text))
     if text is not None and not isinstance(text, str):
         return None
     text = _whole(text or "")
@@ -144,6 +146,12 @@ def _choice(row: Any, endpoint: Endpoint) -> Choice | None:
     if reason == "length":
         return Choice(Outcome.CUT, text)
     return Choice(Outcome.WRITTEN if text.strip() else Outcome.EMPTY, text)
+
+
+def _joined(parts: list[Any]) -> str:
+    """The text of a message that comes in parts; what is not called text, such as thinking, is none of it."""
+    said = (_object(part) for part in parts)
+    return "".join(str(part.get("text") or "") for part in said if part.get("type") in ("text", "output_text"))
 
 
 def _whole(text: str) -> str:
@@ -156,7 +164,9 @@ def _usage(found: Any) -> Usage | None:
     read, written = counts.get("prompt_tokens"), counts.get("completion_tokens", 0)
     if not isinstance(read, int) or not isinstance(written, int) or read < 0 or written < 0:
         return None
-    return Usage(read, written)
+    total = counts.get("total_tokens")
+    hidden = total - read if isinstance(total, int) else 0  # some servers count what a model thinks in the total alone
+    return Usage(read, max(written, hidden))
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import yaml
-from jinja2 import ChoiceLoader, DictLoader, FunctionLoader, StrictUndefined, Template, TemplateError
+from jinja2 import ChoiceLoader, DictLoader, FunctionLoader, StrictUndefined, Template, TemplateError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tutelage.annotation.requests import Message
@@ -70,6 +70,13 @@ class Prompt:
             self._template = environment.get_template(MAIN)
         except TemplateError as error:
             raise RecipeError(f"teacher.prompt: {name_or_path}: line {_line(error)}: {error}") from error
+        tree = environment.parse(self.source)
+        self._has_blocks = bool(self._template.blocks) or any(tree.find_all(nodes.Extends))
+        if self._has_blocks and (stray := _outside(tree)):
+            raise RecipeError(
+                f"teacher.prompt: {name_or_path}: {stray!r} stands outside of the blocks and would not be sent. Put it "
+                f"into one: {', '.join(ROLES)}."
+            )
         strange = sorted(set(self._template.blocks) - set(ROLES))
         if strange:
             raise RecipeError(f"teacher.prompt: {name_or_path}: {unknown('message', strange[0], ROLES)}")
@@ -105,15 +112,20 @@ class Prompt:
         if self.hint:
             values["gold"] = question.answer
         try:
-            return self._rendered(values)
-        except TemplateError as error:
-            raise RecipeError(f"teacher.prompt: {self.name}: {error}. `gold` needs `teacher.hint: true`.") from error
+            messages = self._rendered(values)
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            advice = " `gold` needs `teacher.hint: true`." if "'gold' is undefined" in str(error) else ""
+            raise RecipeError(f"teacher.prompt: {self.name}: {type(error).__name__}: {error}.{advice}") from error
+        if not any(message.role == "user" for message in messages):
+            raise RecipeError(f"teacher.prompt: {self.name}: sends no message of the user for {question.text[:60]!r}.")
+        return messages
 
     def _rendered(self, values: Mapping[str, Any]) -> tuple[Message, ...]:
         template: Template = self._template
-        if not template.blocks:
-            return (Message("user", _tidy(template.render(values))),)
-        messages = (Message(role, _block(template, role, values)) for role in ROLES if role in template.blocks)
+        if self._has_blocks:
+            messages = [Message(role, _block(template, role, values)) for role in ROLES]
+        else:
+            messages = [Message("user", _tidy(template.render(values)))]
         return tuple(message for message in messages if message.text)
 
 
@@ -170,8 +182,15 @@ def _lettered(choices: Sequence[str]) -> list[dict[str, str]]:
 
 def _block(template: Template, role: str, values: Mapping[str, Any]) -> str:
     context = template.new_context(dict(values))
-    list(template.root_render_func(context))  # names that the file imports or sets outside of its blocks
-    return _tidy("".join(template.blocks[role](context)))
+    list(template.root_render_func(context))  # names that the file imports or sets, and blocks of one that it extends
+    return _tidy("".join(context.blocks[role][0](context))) if role in context.blocks else ""
+
+
+def _outside(tree: nodes.Template) -> str:
+    """The first words outside of all blocks; empty where there are none."""
+    pieces = (piece for node in tree.body if isinstance(node, nodes.Output) for piece in node.nodes)
+    stray = (piece.data.strip() if isinstance(piece, nodes.TemplateData) else "{{ ... }}" for piece in pieces)
+    return next(filter(None, stray), "")[:40]
 
 
 def _tidy(text: str) -> str:

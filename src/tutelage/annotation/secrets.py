@@ -32,6 +32,11 @@ def check_address(base_url: str | None, api_key_env: str | None) -> None:
         raise RecipeError(
             f"teacher.api_key_env: the environment variable {variable} is not set. `export {variable}=...`"
         )
+    if variable is not None and not re.fullmatch(r"[!-~]+", os.environ[variable].strip()):
+        raise RecipeError(
+            f"teacher.api_key_env: {variable} holds white space or letters that no key has. Was something else copied "
+            "with the key?"
+        )
 
 
 def variable_of(base_url: str | None, api_key_env: str | None) -> str | None:
@@ -54,7 +59,11 @@ def without(text: str, key: str | None) -> str:
 
 
 def _check_url(url: str, *, has_key: bool) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise RecipeError(f"teacher.base_url: {error}. Expected an address such as http://localhost:8000/v1") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise RecipeError("teacher.base_url: expected an address such as http://localhost:8000/v1")
     if parts.username or parts.password or parts.query:

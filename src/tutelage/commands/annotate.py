@@ -169,7 +169,7 @@ def _tell_yield(found: Found) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    total = sum(found.counts.values())
+    total = max(1, sum(found.counts.values()))  # a file of rationales may be empty
     table = Table("", "samples", "share", box=None, padding=(0, 2, 0, 0))
     for reason, count in sorted(found.counts.items(), key=lambda item: -item[1]):
         table.add_row(reason, f"{count:,}", f"{100 * count / total:.1f}%")

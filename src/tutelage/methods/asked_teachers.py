@@ -22,6 +22,7 @@ from tutelage.annotation.budget import Price, in_money, read_price
 from tutelage.annotation.outcomes import RETRIED, Outcome
 from tutelage.annotation.progress import Progress, Tell
 from tutelage.annotation.prompting import Prompt, SolvedQuestion, default_prompt, our_shots, shots_fingerprint
+from tutelage.annotation.reading import read_teacher
 from tutelage.annotation.requests import Request
 from tutelage.annotation.round import Manner
 from tutelage.annotation.secrets import OFFICIAL, check_address, read_key
@@ -161,6 +162,11 @@ def asked_of(section: TeacherSection, task: TaskSection, questions: Sequence[Que
         messages = prompt.messages(question, desk.answers, passages=passages, shots=fewer, words=section.words)
         request = Request(section.model or "", messages, sampling, section.endpoint, weights)
         found.append(Asked(question, Wish(request, section.samples or 1), passages))
+    if len({each.question.text for each in found}) > 1 and len({each.wish.request.key for each in found}) == 1:
+        raise RecipeError(
+            f"teacher.prompt: {prompt.name}: all {len(found):,} questions get one and the same prompt, and so one "
+            "answer. Where is {{ question }}?"
+        )
     return found
 
 
@@ -351,7 +357,7 @@ def read_taught(
 
 
 def _rationale(section: TeacherSection, asked: Asked, answer: Answer, fmt: Format) -> Rationale:
-    reading = fmt.read(without_thinking(answer.text))
+    reading = read_teacher(without_thinking(answer.text), fmt)
     return Rationale(
         question_id=asked.question.id,
         source=f"teacher:{section.model}",
