@@ -119,6 +119,36 @@ def test_batches_by_three_commands(tutelage: Told):
     assert "expected write, submit or collect" in str(tutelage("annotate", model.url, "--batch", "fetch").exception)
 
 
+def test_asking_one_by_one_does_not_wait_for_a_batch(tutelage: Told):
+    """It waited for a day without a word."""
+    with BatchModel(say=solve) as model:
+        tutelage("annotate", model.url, "--batch", "write")
+        tutelage("annotate", model.url, "--batch", "submit")
+        found = tutelage("annotate", model.url, "-q")
+    assert "18 samples are in a batch that is under way" in str(found.exception)
+
+
+def test_failed_samples_are_written_into_a_batch_where_they_are_to_be_asked_again(tutelage: Told):
+    """The estimate counted them, and the file said that nothing was missing."""
+    with BatchModel(say=lambda prompt, number: "") as model:
+        assert "empty" in tutelage("annotate", model.url, "-q").output
+        assert "nothing is missing" in tutelage("annotate", model.url, "--batch", "write").output
+        assert "wrote" in tutelage("annotate", model.url, "--batch", "write", "--retry-failed").output
+
+
+def test_two_teachers_of_one_model_have_batches_of_their_own(tutelage: Told, tmp_path: Path):
+    """The second one's file took the place of the first one's."""
+    mix = [{"share": 0.5, "set": {"words": 20}}, {"share": 0.5, "set": {"words": 90}}]
+    with BatchModel(say=solve) as model:
+        wrote = tutelage("annotate", model.url, "--batch", "write", mix=mix).output
+        assert wrote.count("wrote ") == 2
+        started = tutelage("annotate", model.url, "--batch", "submit", mix=mix).output
+        assert started.count("is under way") == 2
+        model.finish()
+        assert tutelage("annotate", model.url, "--batch", "collect", mix=mix).output.count("completed") == 2
+        assert "0 to ask for" in tutelage("annotate", model.url, "-q", mix=mix).output
+
+
 @pytest.mark.slow
 def test_the_key_is_sent_and_found_nowhere(tutelage: Told, tmp_path: Path):
     """Not in the recipe's copy, the store, the report, a log or an error, whatever the server says of it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from asking import PRICE, ask, wishes
 from batch_peer import BatchModel
+from peer import Answer, Received
 
 from tutelage.annotation import batch as batch_module
 from tutelage.annotation.batch import Batches
@@ -181,6 +182,50 @@ def test_a_batch_without_room_in_the_budget_is_not_started(tmp_path: Path):
         assert amount(1.0) > most
 
 
+def test_a_batch_that_failed_is_sent_again(tmp_path: Path):
+    """The same questions make the same file: it was taken for the failed batch, for ever."""
+    with BatchModel() as model:
+        written(tmp_path, model)
+        assert submitted(tmp_path, model) == ["batch-0"]
+        model.finish("failed", only=0)
+        assert "failed, 0 answers stored; 4 came back" in collected(tmp_path, model)[0]
+        written(tmp_path, model)
+        assert submitted(tmp_path, model) == ["batch-1"]
+        model.finish()
+        assert "completed, 4 answers stored" in collected(tmp_path, model)[0]
+    assert outcomes(tmp_path) == {n: [Outcome.WRITTEN] * 2 for n in range(4)}
+
+
+def test_what_is_in_a_batch_is_not_written_again(tmp_path: Path):
+    """More questions beside a batch that runs: its own stood in the second file too, which could never be sent."""
+    with BatchModel() as model:
+        written(tmp_path, model, 4)
+        submitted(tmp_path, model, 4)
+        [path] = written(tmp_path, model, 6)
+        assert len(path.read_text().splitlines()) == 2
+        assert submitted(tmp_path, model, 6) == ["batch-0", "batch-1"]
+        model.finish()
+        assert len(collected(tmp_path, model)) == 2
+    assert outcomes(tmp_path, 6) == {n: [Outcome.WRITTEN] * 2 for n in range(6)}
+
+
+def test_a_server_without_batches_keeps_nothing_claimed(tmp_path: Path):
+    """Its questions waited for a batch that nobody had started, and asking one by one waited for them."""
+
+    class WithoutBatches(BatchModel):
+        async def answer(self, request: Received) -> Answer:
+            if "/batches" in request.path:
+                return Answer(404, b'{"error": {"message": "no such path"}}')
+            return await super().answer(request)
+
+    with WithoutBatches() as model:
+        written(tmp_path, model)
+        with pytest.raises(TeacherError, match="no Batch API; ask without --batch"):
+            submitted(tmp_path, model)
+        done = ask(model.url, tmp_path / "answers.sqlite", wishes(4, 2))
+    assert done.progress.outcomes == {Outcome.WRITTEN: 8}
+
+
 def test_a_file_of_another_recipe_is_refused(tmp_path: Path):
     """Between `write` and `submit` the prompt was changed."""
     with BatchModel() as model:
@@ -205,7 +250,7 @@ def test_more_than_a_file_takes_goes_into_several(tmp_path: Path, monkeypatch: p
 
 def test_a_wrong_key_is_told_without_it(tmp_path: Path):
     """Also where files are uploaded."""
-    from peer import Answer, Received, as_json
+    from peer import as_json
 
     class Denying(BatchModel):
         async def answer(self, request: Received) -> Answer:

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 from asked_study import PRICES, solve, study, write_questions
+from asking import PRICE
 from peer import Answer, FakeModel, Received, as_json
 
+from tutelage.annotation.annotate import Finished
+from tutelage.annotation.budget import Usage
+from tutelage.annotation.progress import Progress
 from tutelage.annotation.store import Store
 from tutelage.errors import RecipeError, TeacherError
 from tutelage.methods import asked_teachers
@@ -136,6 +140,54 @@ def test_many_failures_stop_the_stage_and_can_be_asked_again(tmp_path: Path):
         assert sum(found.counts.values()) == 18
         annotated(of)
         assert model.calls == calls + 1
+
+
+def test_the_commonest_fault_stands_in_what_ends_a_stage(tmp_path: Path):
+    """Whoever tries a few questions first, as our guide says, was told that all failed and not why."""
+
+    async def page(_: Received) -> Answer:
+        return Answer(200, b"<html>Welcome to the router</html>")
+
+    with FakeModel(solve, before=page) as model:
+        with pytest.raises(TeacherError, match=r"went wrong: answer not readable \(not JSON: '<html>Welcome"):
+            annotated(study(tmp_path, model.url, retries=0))
+        with pytest.raises(
+            TeacherError, match=r"no room for another call.* What mostly went wrong: answer not readable"
+        ):
+            annotated(study(tmp_path, model.url, retries=9, prices=PRICES, budget=0.01, samples=3))
+
+
+def test_requests_that_are_all_rejected_are_an_error(tmp_path: Path):
+    """A stage without a text, and an exit status of success."""
+    write_questions(tmp_path, 6)
+
+    async def reject(_: Received) -> Answer:
+        return Answer(400, b'{"error": {"message": "temperature is not supported"}}')
+
+    with (
+        FakeModel(solve, before=reject) as model,
+        pytest.raises(TeacherError, match=r"each of the \d requests.* temperature is not supported"),
+    ):
+        annotated(study(tmp_path, model.url))
+
+
+def test_what_another_process_writes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The stage was finished without those samples, and looked whole ever after."""
+    monkeypatch.setattr(asked_teachers, "_write", lambda *_: Finished(Progress(18), over_budget=False))
+    with pytest.raises(TeacherError, match="18 samples are being written by another process"):
+        annotated(study(tmp_path, "http://localhost:1/v1"))
+
+
+def test_a_budget_counts_what_was_asked_before_prices_were_given(tmp_path: Path):
+    """The report said that 18 answers were free, and the budget was spent a second time."""
+    with FakeModel(solve) as model:
+        first = annotated(study(tmp_path, model.url))
+        assert read_json(first.folder / "cost.json")["spent"] is None
+        of = study(tmp_path, model.url, prices=PRICES, budget=0.0002, samples=4)
+        with pytest.raises(TeacherError, match=r"the budget of 0\.0002 has no room"):
+            annotated(of)
+        with Store(desk(of).store) as store:
+            assert store.totals().spent == PRICE.of(Usage(model.charged_read, model.charged_written)) > 0
 
 
 def test_refused_empty_and_cut_answers_are_in_the_yield(tmp_path: Path):

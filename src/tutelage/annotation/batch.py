@@ -39,6 +39,10 @@ HASH = "tutelage_file"
 """Under which name a batch carries the hash of its file."""
 
 
+class NoBatchesError(TeacherError):
+    """The server knows of no batches."""
+
+
 class Batches:
     """The batches of one store, in a folder beside it."""
 
@@ -80,9 +84,7 @@ class Batches:
                 book["status"] = "claimed"
                 self._save()
             if book["status"] == "claimed":
-                book["batch"] = self._found(book) or self._started(book)
-                book["status"] = "submitted"
-                self._save()
+                self._start(book)
         return [str(book["batch"]) for book in self.books if book["status"] == "submitted"]
 
     def collect(self, *, price: Price | None = None) -> list[str]:
@@ -90,6 +92,18 @@ class Batches:
         return [self._collect(book, price) for book in self.books if book["status"] == "submitted"]
 
     # --- starting
+
+    def _start(self, book: dict[str, Any]) -> None:
+        """Start a claimed file. Where the server says that it has no batches, none was started: the claim is let go."""
+        try:
+            book["batch"] = self._found(book) or self._started(book)
+            book["status"] = "submitted"
+        except NoBatchesError:
+            self._release(book)
+            book["status"] = "written"
+            raise
+        finally:
+            self._save()
 
     def _claim(
         self, book: Mapping[str, Any], requests: Mapping[str, Request], price: Price | None, budget: int | None
@@ -111,10 +125,11 @@ class Batches:
                     raise TeacherError(f"{book['file']}: some of it was asked for meanwhile. Write it again.")
 
     def _found(self, book: Mapping[str, Any]) -> str | None:
-        """The batch that was started from this file before, if there is one."""
+        """The batch that was started from this file and is not in the books: the process died before it was noted."""
         known: list[Any] = self._told(lambda: list(self._sdk.batches.list(limit=100)))
+        noted = {each.get("batch") for each in self.books}
         mine = [batch.id for batch in known if batch.metadata and batch.metadata.get(HASH) == book["sha256"][:32]]
-        return mine[0] if mine else None
+        return next((id for id in mine if id not in noted), None)
 
     def _started(self, book: Mapping[str, Any]) -> str:
         path = self.folder / book["file"]
@@ -194,9 +209,11 @@ class Batches:
         try:
             return act()
         except openai.OpenAIError as error:
-            raise TeacherError(
-                f"the server said: {without(str(error), self._key)[:SHOWN]}. Nothing was lost."
-            ) from None
+            lacks = isinstance(error, openai.APIStatusError) and error.status_code in (404, 405, 501)
+            said = f"the server said: {without(str(error), self._key)[:SHOWN]}. Nothing was lost."
+            if lacks:
+                raise NoBatchesError(f"{said} It seems to have no Batch API; ask without --batch.") from None
+            raise TeacherError(said) from None
 
     def _save(self) -> None:
         write_json(self.folder / BOOKS, cast("Any", self.books))
@@ -209,10 +226,12 @@ def _owner(book: Mapping[str, Any]) -> str:
 
 def _lines(wishes: Iterable[Wish], store: Store) -> Iterator[tuple[str, dict[str, Any]]]:
     wishes = list(wishes)
-    known = store.answers([wish.request.key for wish in wishes])
+    keys = {wish.request.key for wish in wishes}
+    known, under_way = store.answers(keys), store.in_batches(keys)
     for wish in wishes:
         key = wish.request.key
-        if samples := tuple(s for s in range(wish.samples) if s not in known.get(key, {})):
+        there = known.get(key, {}).keys() | under_way.get(key, set())
+        if samples := tuple(s for s in range(wish.samples) if s not in there):
             name = f"{key[:32]}:{','.join(map(str, samples))}"
             body = wish.request.asking(samples)
             yield key, {"custom_id": name, "method": "POST", "url": URLS[wish.request.endpoint], "body": body}

@@ -20,6 +20,7 @@ import sqlite3
 import time
 import uuid
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -242,6 +243,24 @@ class Store:
                 found += len(mine)
         return found
 
+    def reprice(self, keys: Collection[str], price: Callable[[int, int], int]) -> int:
+        """Put a price on answered calls for these requests that have none, as before prices were given; their sum.
+
+        `price` is called with the tokens that were read and written.
+        """
+        wanted, added = set(keys), 0
+        with self.writing():
+            rows = self._db.execute(
+                "SELECT id, key, tokens_read, tokens_written FROM calls WHERE fate = ? AND spent = 0 AND perhaps = 0",
+                (Fate.ANSWERED,),
+            ).fetchall()
+            for id, key, read, written in rows:
+                if key in wanted and (spent := price(read, written)):
+                    self._db.execute("UPDATE calls SET spent = ? WHERE id = ?", (spent, id))
+                    added += spent
+            self._db.execute("UPDATE ledger SET spent = spent + ?", (added,))
+        return added
+
     def take_over(self) -> int:
         """Write down as lost what killed processes were asking for; gives the number of calls. Within `writing`."""
         owners = [
@@ -320,6 +339,21 @@ class Store:
         wanted = set(keys)
         rows = self._rows("SELECT key, server FROM calls WHERE fate = ?", (Fate.ANSWERED,))
         return {server for key, server in rows if key in wanted}
+
+    def commonest_fault(self, keys: Collection[str]) -> str:
+        """What went wrong most often with calls for these requests, in the server's words; empty where nothing did."""
+        wanted = set(keys)
+        rows = self._rows("SELECT key, fate, detail FROM calls WHERE fate != ?", (Fate.ANSWERED,))
+        counts = Counter(f"{fate} ({detail})" if detail else fate for key, fate, detail in rows if key in wanted)
+        return counts.most_common(1)[0][0] if counts else ""
+
+    def in_batches(self, keys: Collection[str]) -> dict[str, set[int]]:
+        """The samples of these requests that a file of a batch has claimed: nobody's who could be killed."""
+        found: dict[str, set[int]] = {}
+        for key, sample in self._db.execute("SELECT key, sample FROM claims WHERE instr(owner, ':')"):
+            if key in keys:
+                found.setdefault(key, set()).add(sample)
+        return found
 
     def owned(self, owner: str) -> dict[str, tuple[int, ...]]:
         """The samples that an owner has claimed, by request."""

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -214,8 +215,11 @@ def _batch(study: Study, desk: Desk, step: str) -> None:
     }
     if step not in known:
         raise RecipeError(f"--batch {step!r}: expected write, submit or collect")
+    models: list[str | None] = []
     for teacher, asked in asked_parts(study, desk):
         if teacher.backend != "openai":
             raise TeacherError(f"--batch: backend {teacher.backend!r} has no batches")
-        for line in known[step](teacher, asked, desk):
+        part = models.count(teacher.model)
+        models.append(teacher.model)
+        for line in known[step](teacher, asked, replace(desk, part=part)):
             typer.echo(line)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tutelage import checkpoints
 from tutelage.annotation.annotate import Finished, Wish, annotate
-from tutelage.annotation.budget import Price, in_money, read_price
+from tutelage.annotation.budget import Price, Usage, in_money, read_price
 from tutelage.annotation.outcomes import RETRIED, Outcome
 from tutelage.annotation.progress import Progress, Tell
 from tutelage.annotation.prompting import Prompt, SolvedQuestion, default_prompt, our_shots, shots_fingerprint
@@ -68,6 +68,8 @@ class Desk:
     """What each question finds, by id; for teachers that are shown it."""
     tell: Tell | None = None
     retry: bool = False
+    part: int = 0
+    """Of several teachers with one model, which: each has batches of its own."""
     """Ask again for what failed, was rejected or refused, or came back empty."""
 
     def telling(self, tell: Tell | None) -> Desk:
@@ -227,22 +229,50 @@ def ask_teacher(section: TeacherSection, task: TaskSection, questions: Sequence[
     asked = asked_of(section, task, questions, desk)
     wishes = [each.wish for each in asked]
     with Store(desk.store) as store:
-        before = _forget(store, wishes, desk)
-        finished = _write(section, wishes, store, desk)
+        before = forget(store, wishes, desk)
+        _check_batches(store, wishes)
         keys = {wish.request.key for wish in wishes}
-        known, totals = store.answers(keys), store.totals(keys)
+        price = price_of(section) if section.backend == "openai" else None
+        if price:  # what was asked before prices were given counts, too
+            store.reprice(keys, lambda read, written: price.of(Usage(read, written)))
+        finished = _write(section, wishes, store, desk)
+        known, totals, fault = store.answers(keys), store.totals(keys), store.commonest_fault(keys)
     if finished.over_budget:
-        raise TeacherError(_out_of_money(section, asked, known, len(questions)))
+        raise TeacherError(_out_of_money(section, asked, known, len(questions)) + _mostly(fault))
+    lacking = sum(sample not in known.get(wish.request.key, {}) for wish in wishes for sample in range(wish.samples))
+    if lacking:
+        raise TeacherError(f"{lacking:,} samples are being written by another process. Run again when it is done.")
     failed = finished.progress.outcomes[Outcome.FAILED]
     if failed > FEW_FAILURES * finished.progress.total:
         raise TeacherError(
             f"{failed} of {finished.progress.total} samples failed after {section.retries + 1} tries each. What was "
             "answered is stored. `tutelage annotate RECIPE --retry-failed` asks for the failed ones again."
+            + _mostly(fault)
+        )
+    if (rejected := finished.progress.outcomes[Outcome.REJECTED]) == finished.progress.total > 0:
+        raise TeacherError(
+            f"the server finds fault with each of the {rejected:,} requests. `--retry-failed` asks again when that is "
+            "mended." + _mostly(fault)
         )
     return read_taught(section, asked, known, totals, before)
 
 
-def _forget(store: Store, wishes: Sequence[Wish], desk: Desk) -> int:
+def _mostly(fault: str) -> str:
+    return f" What mostly went wrong: {fault}." if fault else ""
+
+
+def _check_batches(store: Store, wishes: Sequence[Wish]) -> None:
+    """Raise TeacherError where a batch has what is wanted: waiting for it here could take a day."""
+    under_way = store.in_batches({wish.request.key for wish in wishes})
+    if count := sum(sample < wish.samples for wish in wishes for sample in under_way.get(wish.request.key, ())):
+        raise TeacherError(
+            f"{count:,} samples are in a batch that is under way. `tutelage annotate RECIPE --batch collect` fetches "
+            "them when it is done, and gives back what it left out."
+        )
+
+
+def forget(store: Store, wishes: Sequence[Wish], desk: Desk) -> int:
+    """Forget failed samples where they are to be asked for again; how many."""
     return store.forget({wish.request.key for wish in wishes}, RETRIED) if desk.retry else 0
 
 

@@ -11,8 +11,9 @@ from tutelage.annotation.batch import Batches
 from tutelage.annotation.budget import Price, amount
 from tutelage.annotation.secrets import read_key
 from tutelage.annotation.store import Store
-from tutelage.methods.asked_teachers import Asked, Desk, price_of
+from tutelage.methods.asked_teachers import Asked, Desk, forget, price_of
 from tutelage.recipe import TeacherSection
+from tutelage.runs import locked
 
 HALF = 0.5
 """What a batch costs of what its calls would cost one by one (OpenAI's price list)."""
@@ -20,8 +21,10 @@ HALF = 0.5
 
 def write(section: TeacherSection, asked: Sequence[Asked], desk: Desk) -> list[str]:
     """Files of requests for what is missing; gives a sentence for each."""
+    wishes = [each.wish for each in asked]
     with _batches(section, desk) as batches:
-        paths = batches.write([each.wish for each in asked])
+        forget(batches.store, wishes, desk)
+        paths = batches.write(wishes)
     return [f"wrote {path}" for path in paths] or ["nothing is missing"]
 
 
@@ -49,6 +52,7 @@ def _price(section: TeacherSection) -> Price | None:
 @contextmanager
 def _batches(section: TeacherSection, desk: Desk) -> Generator[Batches]:
     key = read_key(section.base_url, section.api_key_env)
-    with Store(desk.store) as store:
-        folder = desk.store.parent / "batches" / re.sub(r"[^\w.-]+", "-", section.model or "")
+    name = re.sub(r"[^\w.-]+", "-", section.model or "") + (f"-{desk.part + 1}" if desk.part else "")
+    folder = desk.store.parent / "batches" / name
+    with Store(desk.store) as store, locked(folder / ".lock"):
         yield Batches(store, folder, base_url=section.base_url, key=key)
