@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from asked_study import PRICES, solve, study, write_questions
 from asking import PRICE
 from peer import Answer, FakeModel, Received, as_json
+from pydantic import ValidationError
 
 from tutelage.annotation.annotate import Finished
 from tutelage.annotation.budget import Usage
@@ -303,7 +305,7 @@ def test_a_prompt_without_the_question_is_refused(tmp_path: Path):
         ({"extra": {"api_key": KEY}}, r"teacher\.extra: api_key: a key belongs into the variable"),
         ({"prices": PRICES, "budget": 1.0, "max_tokens": None}, r"teacher\.max_tokens: null"),
         ({"prompt": "zero-short"}, "did you mean 'zero-shot'"),
-        ({"prompt": "hinted"}, None),
+        ({"prompt": "hinted", "hint": True}, None),
         ({"shots": 2, "shots_file": "/no/such/file.jsonl"}, "file"),
         ({"reads": "arow"}, "did you mean 'arrow'"),
         ({"base_url": "localhost:8000"}, r"teacher\.base_url"),
@@ -322,6 +324,24 @@ def test_what_would_stop_a_teacher_is_told_before_it_is_asked(keys: dict[str, An
         check_asked(section(**keys))
     assert KEY not in str(error.value)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"mix": [{"share": 1.0, "set": {"keep": 1, "words": 9}}]}, "`keep` is about all teachers together"),
+        ({"choose": "shortest"}, "`choose: shortest` chooses what `keep` keeps"),
+        ({"shots_file": "mine.jsonl"}, "`shots_file` without `shots`"),
+        ({"prompt": "zero-shot", "hint": True}, "`prompt: zero-shot` lacks `hint`"),
+        ({"prompt": "hinted"}, "`prompt: hinted` needs `hint`"),
+        ({"prompt": "few-shot"}, "`prompt: few-shot` needs `shots`"),
+        ({"prompt": "hinted", "hint": True, "shots": 2}, "`prompt: hinted` lacks `shots`"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(keys: dict[str, Any], told: str):
+    """Whoever sets it believes that it was done."""
+    with pytest.raises(ValidationError, match=re.escape(told)):
+        section(**keys)
 
 
 def test_openai_itself_is_asked_in_its_own_words():

@@ -37,6 +37,8 @@ LOOK_AGAIN = 0.5
 """Seconds between two looks at samples that another process is asking for."""
 TELL_EVERY = 0.2
 LONGEST_BACKOFF = 60.0
+PATIENT = 2
+"""So many times as many tries where calls came too fast: limits are for a minute, and not every server says when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +282,7 @@ class Round:
         now = time.monotonic()
         if fault.fate.asks_for_calm:
             self.pace.slow_down(started=started, now=now, wait=fault.wait)
-        if call.tries >= self.manner.retries:
+        if call.tries >= self.manner.retries * (PATIENT if fault.fate is Fate.SLOWED else 1):
             self._give_up(call, Outcome.FAILED, fault)
             return
         wait = backoff(call.tries + 1, first=self.manner.backoff, longest=LONGEST_BACKOFF, rng=self.rng)

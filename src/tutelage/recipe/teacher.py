@@ -116,6 +116,24 @@ class TeacherSection(Section):
             raise ValueError("`budget` without `prices`: nothing says what a token costs. Give prices, or no budget")
         return self
 
+    @model_validator(mode="after")
+    def _all_act(self) -> TeacherSection:
+        if idle := sorted({key for each in self.mix for key in each.set} & TOGETHER):
+            raise ValueError(f"`mix`: `{idle[0]}` is about all teachers together; set it in `teacher:` itself")
+        if self.choose != "first" and self.keep is None:
+            raise ValueError(
+                f"`choose: {self.choose}` chooses what `keep` keeps, and without it all are kept; set `keep`"
+            )
+        if self.shots_file and not self.shots:
+            raise ValueError("`shots_file` without `shots`: say how many of its solved questions are shown")
+        for key, name, wanted in (("hint", "hinted", self.hint), ("shots", "few-shot", self.shots > 0)):
+            if self.prompt in OUR_PROMPTS and wanted != (name in self.prompt):
+                raise ValueError(
+                    f"`prompt: {self.prompt}` {'lacks' if wanted else 'needs'} `{key}`; leave `prompt` out to have the "
+                    "one that fits"
+                )
+        return self
+
     @property
     def parts(self) -> list[tuple[float, TeacherSection]]:
         """The teachers of a mix with their shares; without a mix this one alone. Raises ValidationError."""
@@ -124,6 +142,10 @@ class TeacherSection(Section):
         raw = self.model_dump(mode="json", exclude={"mix"})
         return [(each.share, TeacherSection.model_validate({**raw, **each.set})) for each in self.mix]
 
+
+OUR_PROMPTS = ("zero-shot", "few-shot", "hinted", "few-shot-hinted")
+TOGETHER = frozenset({"keep", "choose", "long_share", "near_duplicates", "most_words", "trust_file", "share", "mix"})
+"""Keys that part of a mix cannot have for itself."""
 
 VOLATILE = frozenset(
     {"base_url", "api_key_env", "concurrency", "timeout", "retries", "backoff", "prices", "budget"}
