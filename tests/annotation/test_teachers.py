@@ -148,15 +148,27 @@ def test_the_commonest_fault_stands_in_what_ends_a_stage(tmp_path: Path):
     """Whoever tries a few questions first, as our guide says, was told that all failed and not why."""
 
     async def page(_: Received) -> Answer:
-        return Answer(200, b"<html>Welcome to the router</html>")
+        return Answer(200, b"Welcome to the router")
 
     with FakeModel(solve, before=page) as model:
-        with pytest.raises(TeacherError, match=r"went wrong: answer not readable \(not JSON: '<html>Welcome"):
+        with pytest.raises(TeacherError, match=r"went wrong: answer not readable \(not JSON: 'Welcome"):
             annotated(study(tmp_path, model.url, retries=0))
         with pytest.raises(
             TeacherError, match=r"no room for another call.* What mostly went wrong: answer not readable"
         ):
             annotated(study(tmp_path, model.url, retries=9, prices=PRICES, budget=0.01, samples=3))
+
+
+def test_a_page_in_place_of_an_api_is_told_after_three(tmp_path: Path):
+    """Each may have been paid for, and a wrong address used up the budget of the right one."""
+
+    async def page(_: Received) -> Answer:
+        return Answer(200, b"\n<!doctype html><title>Welcome</title>")
+
+    with FakeModel(solve, before=page) as model:
+        with pytest.raises(TeacherError, match=r"is a page and no API .*doctype.* end in /v1"):
+            annotated(study(tmp_path, model.url, concurrency=1))
+        assert model.calls <= 4
 
 
 def test_requests_that_are_all_rejected_are_an_error(tmp_path: Path):

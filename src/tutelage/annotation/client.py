@@ -59,6 +59,8 @@ class Fault:
     """Seconds that the server asks to wait."""
     stops: bool = False
     """Whether every other call would end in the same way."""
+    is_page: bool = False
+    """Whether what came is a page for people to read."""
 
 
 class Client:
@@ -113,7 +115,7 @@ def _read(text: str, endpoint: Endpoint) -> Reply | Fault:
     try:
         body: Any = json.loads(text)
     except (ValueError, RecursionError):
-        return Fault(Fate.GARBLED, f"not JSON: {text[:80]!r}")
+        return Fault(Fate.GARBLED, f"not JSON: {text[:80]!r}", is_page=text.lstrip().startswith("<"))
     return read_body(body, text, endpoint)
 
 

@@ -33,6 +33,8 @@ from tutelage.errors import TeacherError
 
 HOPELESS = 10
 """So many calls given up with no answer in between mean that the server answers nobody."""
+PAGES = 3
+"""So many pages of HTML before any answer mean that no API is at the address; each may have been paid for."""
 LOOK_AGAIN = 0.5
 """Seconds between two looks at samples that another process is asking for."""
 TELL_EVERY = 0.2
@@ -101,7 +103,7 @@ class Round:
         self.flying: set[asyncio.Task[None]] = set()
         self.writing: set[asyncio.Future[Any]] = set()
         self.claiming = False
-        self.answered = 0
+        self.answered = self.pages = 0
         self.stopping: BaseException | None = None
         self.over_budget = False
         self.rng = random.Random()
@@ -268,8 +270,11 @@ class Round:
     def _failed(self, call: Waiting, fault: Fault, started: float, seconds: float) -> None:
         perhaps = 0 if fault.fate.is_free else self._most(call)
         self._record(call, Call(fault.fate, seconds, perhaps=perhaps, detail=fault.detail), [])
+        self.pages += fault.is_page
         if fault.stops:
             self._stop(TeacherError(_denied(fault)))
+        elif self.pages >= PAGES and not self.answered:
+            self._stop(TeacherError(_no_api(fault, self.client.address)))
         elif fault.fate.may_pass:
             self._try_again(call, fault, started)
         elif len(call.samples) > 1 and self.several is not True:
@@ -391,6 +396,13 @@ def _denied(fault: Fault) -> str:
         "429": "The account's quota is used up.",
     }
     return f"the server turns us away ({fault.detail}). {advice.get(fault.detail[:3], '')} What was answered is stored."
+
+
+def _no_api(fault: Fault, address: str) -> str:
+    return (
+        f"what answers at {address} is a page and no API ({fault.detail}). Does `teacher.base_url` end in /v1, and is "
+        "nothing else listening there?"
+    )
 
 
 def _beyond(call: Waiting, reply: Reply) -> str:
