@@ -265,6 +265,18 @@ def test_a_budget_ends_a_stage_and_says_how_to_make_do(tmp_path: Path):
     assert read_json(stage.folder / "cost.json")["spent"] <= 0.006
 
 
+def test_an_upper_bound_holds_for_a_server_that_writes_one_text_a_call(tmp_path: Path):
+    """It reads the prompt again for each, and the bound was for reading it once."""
+    write_questions(tmp_path)
+    keys: dict[str, Any] = {"prices": {"input": 1000.0, "output": 1.0}, "max_tokens": 1, "samples": 40}
+    with FakeModel(solve, writes_several=False) as model:
+        before = estimated(study(tmp_path, model.url, **keys))
+        spent = read_json(annotated(study(tmp_path, model.url, **keys)).folder / "cost.json")["spent"]
+        assert before.most
+        assert model.calls > 9
+    assert spent <= before.most
+
+
 def test_an_estimate_knows_what_is_there_and_what_is_missing(tmp_path: Path):
     """Before the first cent: an upper bound; with the first answers: what is likely."""
     with FakeModel(solve) as model:

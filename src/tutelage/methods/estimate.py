@@ -91,6 +91,7 @@ def _address(section: TeacherSection) -> str:
 
 
 def _most(price: Price | None, calls: Sequence[tuple[Asked, int]]) -> float | None:
+    """If every sample is a call of its own, as with servers that write one text a call whatever they are asked."""
     if price is None or any(each.wish.request.most_written is None for each, _ in calls):
         return None
-    return in_money(sum(price.most(each.wish.request, samples) for each, samples in calls))
+    return in_money(sum(samples * price.most(each.wish.request, 1) for each, samples in calls))
