@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,23 @@ def test_the_published_way_distils_padding(prepared: tuple[Any, Any]):
             for padding in (True, False)
         )
     assert padded != pytest.approx(meant, rel=1e-3)
+
+
+def test_what_is_measured_takes_time_and_fills_the_table(prepared: tuple[Any, Any]):
+    """A benchmark that breaks is noticed in the night in which its numbers are needed."""
+    benchmark, data = prepared
+    chosen = argparse.Namespace(batch=4, steps=1, epochs=2, temperature=2.0)
+    mended = benchmark.published_epoch(data.folder, data.dense, chosen, padding=False)
+    measured = benchmark.measure(data, chosen)
+    assert min(mended, measured.ours, measured.in_bf16, measured.memory_kept) > 0
+    plain, ours, in_bf16, _ = measured.losses
+    assert ours == pytest.approx(plain, rel=1e-5)
+    assert in_bf16 == pytest.approx(plain, rel=0.05)
+    assert 0 < measured.bytes_per_token < 200
+    shown = benchmark.table([(data, measured)], chosen)
+    found = rf"\| few \| {len(TEXTS)} \|.*"
+    ratio = f"{data.published / measured.ours:.1f}x ({data.mended / measured.ours:.1f}x, "
+    assert re.search(found + re.escape(ratio), shown)
 
 
 def test_the_table_has_the_ratio_as_published_and_those_that_are_fairer(prepared: tuple[Any, Any]):

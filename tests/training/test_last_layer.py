@@ -143,6 +143,24 @@ def test_a_student_sure_of_the_stored_tokens_ends_in_no_infinity():
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(total, case.learnt))
 
 
+@pytest.mark.parametrize("tail", [True, False])
+def test_no_position_is_no_loss(tail: bool):
+    """A batch of nothing but prompts teaches nothing; it must not end in a division by zero."""
+    case = Case(2.0, 139, tail)
+    case.hidden_NH = torch.empty(0, H, dtype=torch.float64, requires_grad=True)
+    case.asked, case.mentor_NK = case.asked[:0], case.mentor_NK[:0]
+    case.judge = lambda student, part: torch.stack([student.nll.sum(), student.log_q[part].sum()])
+    total, terms_2 = case.ours()
+    assert total.item() == 0
+    assert terms_2.tolist() == [0, 0]
+    for loss in (terms_2[1], total):
+        to_hidden, to_weight = torch.autograd.grad(loss, case.learnt, retain_graph=True)
+        assert to_hidden.shape == (0, H)
+        assert torch.equal(to_weight, torch.zeros(V, H, dtype=torch.float64))
+    with torch.no_grad():
+        assert case.ours()[0].item() == 0
+
+
 class Largest(TorchDispatchMode):
     """Remembers how large a tensor was made."""
 

@@ -320,22 +320,58 @@ def test_going_on_equals_never_stopping(lm: LanguageModel, tmp_path: Path, chang
 
 
 @pytest.mark.parametrize("name", ["log_probs.npy", "ids.npy", "tail.npy"])
-def test_an_array_cut_short_between_two_tries_is_begun_again(t5: LanguageModel, tmp_path: Path, name: str):
+@pytest.mark.parametrize("kept", [0.5, 0.0])
+def test_an_array_cut_short_between_two_tries_is_begun_again(t5: LanguageModel, tmp_path: Path, name: str, kept: float):
     """Opened for writing it was filled up with zeros, and half the examples were taught any token at all."""
     write(t5, tmp_path / "whole")
     with pytest.raises(Killed):
         write(t5, tmp_path / "broken", on_done=killing(3))
     path = tmp_path / "broken" / name
-    os.truncate(path, path.stat().st_size // 2)
+    os.truncate(path, int(path.stat().st_size * kept))
     write(t5, tmp_path / "broken")
     assert content(tmp_path / "broken") == content(tmp_path / "whole")
 
 
-def test_a_manifest_that_is_no_json_is_told(t5: LanguageModel, tmp_path: Path):
+def test_an_array_that_has_grown_is_begun_again(t5: LanguageModel, tmp_path: Path):
+    """Its size would go into the manifest, and from then on stand for a whole file."""
+    write(t5, tmp_path / "whole")
+    with pytest.raises(Killed):
+        write(t5, tmp_path / "broken", on_done=killing(3))
+    with (tmp_path / "broken" / "ids.npy").open("ab") as file:
+        file.write(bytes(100))
+    write(t5, tmp_path / "broken")
+    assert content(tmp_path / "broken") == content(tmp_path / "whole")
+
+
+def test_an_array_of_another_type_is_begun_again(t5: LanguageModel, tmp_path: Path):
+    """With k = V there once stood sorted numbers of two bytes: as many, and each another token's."""
+    width = soft_labels.vocabulary_width(t5)
+    write(t5, tmp_path / "whole", top_k=width)
+    with pytest.raises(Killed):
+        write(t5, tmp_path / "broken", top_k=width, on_done=killing(3))
+    path = tmp_path / "broken" / "log_probs.npy"
+    np.save(path, np.sort(np.load(path).astype(np.float16))[:, ::-1])
+    write(t5, tmp_path / "broken", top_k=width)
+    assert content(tmp_path / "broken") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("text", ["", '{"name": "ment', "null", '{"name": "mentor"}'])
+@pytest.mark.parametrize("again", [SoftLabels.open, "write"])
+def test_a_damaged_manifest_is_told(t5: LanguageModel, tmp_path: Path, text: str, again: Any):
+    """Who runs a study again comes by `write` first; neither way may end in a line of the json module."""
     write(t5, tmp_path)
-    (tmp_path / "manifest.json").write_text("")
-    with pytest.raises(RunError, match=r"is damaged .* Delete the folder"):
-        SoftLabels.open(tmp_path)
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(RunError, match=rf"manifest\.json is damaged .*Delete the folder .*{tmp_path.name}"):
+        write(t5, tmp_path) if again == "write" else again(tmp_path)
+
+
+def test_a_damaged_beginning_is_told(t5: LanguageModel, tmp_path: Path):
+    """Nobody knows what the arrays beside it hold."""
+    with pytest.raises(Killed):
+        write(t5, tmp_path, on_done=killing(2))
+    (tmp_path / "begun.json").write_text("")
+    with pytest.raises(RunError, match=r"begun\.json is damaged .*Delete the folder"):
+        write(t5, tmp_path)
 
 
 def test_progress_is_told(t5: LanguageModel, tmp_path: Path):

@@ -21,7 +21,7 @@ from tutelage.training.live_mentor import HiddenStates, strip_projections
 from tutelage.training.losses import cross_entropy, token_count
 from tutelage.training.objective import FromTargets, Objective, Teaching
 from tutelage.training.settings import Settings
-from tutelage.training.soft_labels import write_soft_labels
+from tutelage.training.soft_labels import vocabulary_width, write_soft_labels
 from tutelage.training.soft_objective import FromMentor, FromSoftLabels
 from tutelage.training.soft_targets import HIDDEN_MSE, LIVE_ONLY, LOGIT_MSE
 from tutelage.training.student import Trained, train
@@ -144,6 +144,20 @@ def test_cached_whole_distributions_are_the_live_mentor(
     cached = FromSoftLabels(folder, "c", loss=loss, temperature=temperature)
     live = FromMentor(str(mentor), "m", loss=loss, temperature=temperature)
     assert_close(result(start, cached), result(start, live), 1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0, 1.5, 2.0])
+@pytest.mark.parametrize("beyond", [0, 7])
+def test_k_that_takes_in_the_vocabulary_is_the_live_mentor(
+    start: Path, mentor: Path, tmp_path: Path, beyond: int, temperature: float
+):
+    """As a `top_k` of its own it was kept in two bytes a number, and the mentor's loss alone missed by 6e-5."""
+    width = vocabulary_width(load(mentor, device="cpu"))
+    folder = soft_labels(mentor, tmp_path / "labels", top_k=width + beyond, temperature=temperature)
+    cached = result(start, FromSoftLabels(folder, "c", weight=1.0, temperature=temperature))
+    live = result(start, FromMentor(str(mentor), "m", weight=1.0, temperature=temperature))
+    assert live.terms["soft"] > 0.1
+    assert_close(cached, live, 1e-5)
 
 
 @pytest.mark.parametrize("scaled", [True, False])

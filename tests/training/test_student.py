@@ -342,9 +342,21 @@ def test_long_targets_are_counted_or_refused(start: Path, tmp_path: Path):
 
 
 def test_dev_targets_that_all_are_too_long_stop(start: Path, tmp_path: Path):
-    """Without one dev row every epoch is equally good, and the first would be kept."""
-    with pytest.raises(TextError, match="1 of 1 targets are longer"):
-        teach(start, tmp_path / "run", dev=[Example("d", "x", "5 " * 60)], max_target_tokens=40)
+    """Without one dev row every epoch is equally good, and the first would be kept. Training's own targets do fit."""
+    long = [Example("d", "x", "5 " * 60)]
+    message = r"1 of 1 dev targets are longer than 40 tokens, so there is nothing to judge an epoch by\. Raise"
+    with pytest.raises(TextError, match=message) as found:
+        teach(start, tmp_path / "run", dev=long, max_target_tokens=40)
+    assert "long_targets" not in str(found.value)  # they are dropped already
+    with pytest.raises(TextError, match=r"1 of 4 dev targets are longer .*, or set long_targets: drop"):
+        teach(start, tmp_path / "other", dev=[*DEV, *long], max_target_tokens=40, long_targets="raise")
+
+
+def test_targets_that_all_are_too_long_stop(start: Path, tmp_path: Path):
+    """They are dropped already: to be told to drop them would lead in a circle."""
+    with pytest.raises(TextError, match=r"1 of 1 targets are longer than 40 .*nothing to learn from\. Raise") as found:
+        teach(start, tmp_path / "run", examples=[Example("q", "x", "5 " * 60)], max_target_tokens=40)
+    assert "long_targets" not in str(found.value)
 
 
 def test_checkpoints_may_be_asked_for_differently_when_going_on(start: Path, tmp_path: Path):

@@ -130,7 +130,7 @@ class _Work:
                 if any(self.needed):
                     some.learn(gradients, None if to_hidden_NH is None else to_hidden_NH[part], to_weight_VH)
         return _Found(
-            torch.stack(terms).sum(0),
+            torch.stack(terms or [self._of_none()]).sum(0),
             None if to_hidden_NH is None else to_hidden_NH.to(hidden_NH.dtype),
             None if to_weight_VH is None else to_weight_VH.to(weight_VH.dtype),
         )
@@ -145,10 +145,17 @@ class _Work:
         found = iter(torch.autograd.grad(loss, [leaf for leaf in leaves if leaf is not None]))
         return terms_M.detach(), Numbers(*(None if leaf is None else next(found) for leaf in leaves))  # pyright: ignore
 
+    def _of_none(self) -> Tensor:
+        """The terms of no positions: only the judge knows how many there are."""
+        picked_0K = torch.empty_like(self.asked.ids, dtype=wide(self.dtype))
+        none = picked_0K[:, 0]
+        numbers = Numbers(none, none, none if self.asked.tail else None, picked_0K, none)
+        return self.judge(student_of(*numbers, temperature=self.asked.temperature), slice(0, 0))
+
 
 def _parts(hidden_NH: Tensor, width: int) -> Iterator[slice]:
-    """Positions that are worked on together: all, or even parts of them."""
+    """Positions that are worked on together: all, or even parts of them. No parts of none."""
     count = len(hidden_NH)
     most = max(1, LOGITS_AT_ONCE["cpu" if hidden_NH.device.type == "cpu" else "gpu"] // width)
-    size = math.ceil(count / math.ceil(count / most))
+    size = math.ceil(count / max(1, math.ceil(count / most))) or 1
     return (slice(start, min(start + size, count)) for start in range(0, count, size))

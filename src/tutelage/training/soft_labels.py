@@ -45,6 +45,8 @@ from tutelage.types import Example
 
 VERSION = 2
 MANIFEST, BEGUN, BATCHES_DONE, ROWS = "manifest.json", "begun.json", "batches-done.txt", "rows.jsonl"
+PARTS = ("name", "vocabulary", "dtypes", "arguments", "files")
+"""What a manifest is read for."""
 T = TypeVar("T")
 POSITIONS_AT_ONCE = 1024
 """Positions whose distributions are worked on together; what a pass needs besides the mentor's own memory."""
@@ -240,17 +242,20 @@ class _Writer:
         """What the note says, less a last line that a kill cut short; nothing where an array is not whole."""
         text = self.note.read_text(encoding="ascii") if self.note.exists() else ""
         whole = text[: text.rfind("\n") + 1]
-        if not all(self._is_whole(name, columns) for name, (_, columns) in self.plan.arrays.items()):
+        if not all(self._is_whole(name, *kind) for name, kind in self.plan.arrays.items()):
             whole = ""
         write_text(self.note, whole)
         return {int(line) for line in whole.split()}
 
-    def _is_whole(self, name: str, columns: int) -> bool:
-        """Whether an array has its size on disk; opened for writing, numpy would fill up a short one with zeros."""
+    def _is_whole(self, name: str, dtype: str, columns: int) -> bool:
+        """Whether a file is this plan's, and no byte too long or short: numpy would fill up a short one with zeros."""
         try:
-            return np.load(self._path(name), mmap_mode="r").shape == (self.starts[-1], columns)
-        except (OSError, ValueError):
+            found = np.load(self._path(name), mmap_mode="r")
+            size = self._path(name).stat().st_size
+        except (OSError, EOFError, ValueError):
             return False
+        ours = (found.dtype, found.shape) == (np.dtype(dtype), (self.starts[-1], columns))
+        return ours and size == found.offset + found.nbytes
 
     def _array(self, name: str, dtype: str, columns: int) -> np.memmap[Any, Any]:
         if self.done:
@@ -285,17 +290,12 @@ class SoftLabels:
 
     @classmethod
     def open(cls, folder: Path) -> SoftLabels:
-        """The cache in a folder. Raises RunError where it is unfinished or a file of it is missing or cut short."""
+        """The cache in a folder. Raises RunError where it is unfinished or a file is missing, cut short or damaged."""
         if not (folder / MANIFEST).exists():
             raise RunError(
                 f"{folder} holds no finished soft labels (no {MANIFEST}). Write them first, or go on writing."
             )
-        try:
-            manifest = read_json(folder / MANIFEST)
-        except ValueError as error:
-            raise RunError(
-                f"soft labels: {folder / MANIFEST} is damaged ({error}). Delete the folder {folder} and run again."
-            ) from error
+        manifest = _object(folder / MANIFEST, *PARTS)
         for name, expected in manifest["files"].items():
             found = (folder / name).stat().st_size if (folder / name).exists() else None
             if found != expected:
@@ -470,9 +470,9 @@ def _claim(folder: Path, arguments: dict[str, Any]) -> bool:
     finished = (folder / MANIFEST).exists()
     before = arguments
     if finished:
-        before = read_json(folder / MANIFEST)["arguments"]
+        before = _object(folder / MANIFEST, *PARTS)["arguments"]
     elif (folder / BEGUN).exists():
-        before = read_json(folder / BEGUN)
+        before = _object(folder / BEGUN)
     changed = sorted(key for key in before.keys() | arguments.keys() if before.get(key) != arguments.get(key))
     if changed:
         raise RunError(f"{folder} holds soft labels of other {', '.join(changed)}. Delete it, or use another folder.")
@@ -482,6 +482,19 @@ def _claim(folder: Path, arguments: dict[str, Any]) -> bool:
     else:
         write_json(folder / BEGUN, arguments)
     return finished
+
+
+def _object(path: Path, *parts: str) -> dict[str, Any]:
+    """What a JSON file of a cache says. Raises RunError where it is damaged or lacks one of these parts."""
+    try:
+        found = read_json(path)
+        whole = isinstance(found, dict) and set(parts) <= found.keys()
+        fault = None if whole else f"expected an object with {', '.join(parts)}" if parts else "expected an object"
+    except ValueError as error:
+        found, fault = {}, str(error)
+    if fault:
+        raise RunError(f"soft labels: {path} is damaged ({fault}). Delete the folder {path.parent} and run again.")
+    return found
 
 
 def _tidy(folder: Path) -> None:

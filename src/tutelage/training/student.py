@@ -94,7 +94,8 @@ def train(
             lm = load(model, lora=settings.lora, seed=settings.seed, device="cpu")  # the Trainer moves it
             _audit(lm, [*examples, *dev])
             rows, cut = _fitting(lm, examples, settings)
-            look = DevLook(lm, _fitting(lm, dev, settings)[0] if dev else [], dev_score, settings.batch_size)
+            dev_rows = _fitting(lm, dev, settings, of="dev ")[0] if dev else []
+            look = DevLook(lm, dev_rows, dev_score, settings.batch_size)
             state = Progress.resume(folder)
             objective = teaching.prepare(lm, rows, settings)
             if not state.done:
@@ -183,15 +184,18 @@ def _audit(lm: LanguageModel, examples: Sequence[Example]) -> None:
         raise TextError(all_problems(f"{lm.name} cannot carry {len(problems)} text(s):", problems, advice))
 
 
-def _fitting(lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> tuple[list[Row], Cuts]:
+def _fitting(
+    lm: LanguageModel, examples: Sequence[Example], settings: Settings, *, of: Literal["", "dev "] = ""
+) -> tuple[list[Row], Cuts]:
     """Rows that fit, at least one, and what was cut."""
     limits = {"max_prompt_tokens": settings.max_prompt_tokens, "max_target_tokens": settings.max_target_tokens}
     rows, cut = tokenize(lm, examples, **limits)
-    if cut.targets and (settings.long_targets == "raise" or not rows):
-        raise TextError(
-            f"{cut.targets} of {len(examples)} targets are longer than {settings.max_target_tokens} tokens. "
-            "Raise max_target_tokens, or set long_targets: drop to leave such examples out."
-        )
+    long = f"{cut.targets} of {len(examples)} {of}targets are longer than {settings.max_target_tokens} tokens"
+    if cut.targets and not rows:
+        purpose = "judge an epoch by" if of else "learn from"
+        raise TextError(f"{long}, so there is nothing to {purpose}. Raise max_target_tokens.")
+    if cut.targets and settings.long_targets == "raise":
+        raise TextError(f"{long}. Raise max_target_tokens, or set long_targets: drop to leave such examples out.")
     if not rows:
         raise TextError("no examples to learn from. Did verification keep none of the rationales?")
     return rows, cut
