@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +62,35 @@ def test_on_one_line_there_is_no_newline():
         "Question: Tova has 1 beads. How many? Explanation: It says 1. Answer: 1 "
         "Question: Tova has 3 beads. How many? Explanation:"
     )
+
+
+def test_an_instruction_stands_once():
+    """Said again before every shot it would take the room of a solved question."""
+    kard, asks = FORMATS["kard-published"], replace(asked(3), task="medqa_usmle_hf")
+    line = (
+        "The following are multiple-choice questions about medical knowledge. Generate a step-by-step explanations for "
+        "each question"
+    )
+    assert few_shot_prompt(kard, [ONE], asks) == (
+        f"{line}:\n\nQuestion: Tova has 1 beads. How many?\nExplanation:\nIt says 1.\nAnswer: 1\n\n"
+        "Question: Tova has 3 beads. How many?\nExplanation:"
+    )
+    assert few_shot_prompt(kard, [Shot(asked(1), "Why.", (BEAD,))], asks, [BEAD], lines=False) == (
+        f"{line} with given medical knowledge. "
+        "Question: Tova has 1 beads. How many? Knowledge: Bead . A bead is round. Explanation: Why. Answer: 1 "
+        "Question: Tova has 3 beads. How many? Knowledge: Bead . A bead is round. Explanation:"
+    )
+    assert few_shot_prompt(kard, [], asks, [BEAD]) == kard.prompt(asks, [BEAD])
+
+
+KARD = FORMATS["kard-published"]
+
+
+@pytest.mark.parametrize("again", ["Question: Who?", "Knowledge: Bead .", KARD.for_task("obqa").opening([BEAD])])
+def test_a_text_in_the_published_words_ends_before_what_is_made_up(again: str):
+    """A model that was not taught to stop begins the next question, or all over again."""
+    assert until_next_question(KARD, f"So 3.\n{again} ...\nAnswer: 4").strip() == "So 3."
+    assert KARD.read(until_next_question(KARD, f"So 3.\nAnswer: 3 {again}")) == Reading("So 3.", "3")
 
 
 def test_a_question_is_never_its_own_shot():
@@ -128,8 +159,10 @@ def test_passages_of_the_question_go_when_no_shot_is_left():
 @given(st.sampled_from(sorted(FORMATS)), st.integers(0, 120), st.booleans())
 def test_the_question_is_never_lost(name: str, limit: int, lines: bool):
     packed = pack(FORMATS[name], SHOTS, asked(9), [BEAD], length=words, limit=limit, lines=lines)
-    question = FORMATS[name].prompt(asked(9))
-    assert packed.prompt.endswith(question if lines else question.replace("\n", " "))
+    fmt = FORMATS[name] if lines else FORMATS[name].in_line()
+    question, bare = fmt.prompt(asked(9)), fmt.without_instruction()
+    ending = [fmt.prompt(asked(9), shown) for shown in ((), packed.last.passages)]
+    assert packed.prompt.endswith((*ending, *(bare.prompt(asked(9), shown) for shown in ((), packed.last.passages))))
     assert packed.shots + packed.dropped == 5
     assert words(packed.prompt) <= limit or not packed.last.fits
     assert packed.last.fits == (limit >= words(question))
@@ -181,5 +214,6 @@ def test_every_shot_is_read_as_it_was_shown(name: str, lines: bool):
     On one line only a format that introduces its questions shows where the next one begins.
     """
     fmt = FORMATS[name]
-    behind = few_shot_prompt(fmt, [ONE, TWO], asked(3), lines=lines)[len(fmt.prompt(asked(1))) :]
+    prompt = few_shot_prompt(fmt, [ONE, TWO], asked(3), lines=lines)
+    behind = prompt.partition((fmt if lines else fmt.in_line()).without_instruction().prompt(asked(1)))[2]
     assert fmt.read(until_next_question(fmt, behind)) == Reading("It says 1.", "1")

@@ -43,6 +43,18 @@ def test_the_worst_passage_goes_first_and_the_next_is_shortened_at_a_word():
     assert fitted[2:] == (1, 4, True)
 
 
+def test_passages_behind_the_question_lose_their_end():
+    """As in KARD's code, where the knowledge is cut and "Explanation:" is safe; here at a word, never in an option."""
+    fmt = FORMATS["kard-published"]
+    fitted = fit(fmt, BANK, PASSAGES, length=words, limit=words(fmt.prompt(BANK, PASSAGES[:2])) - 4)
+    assert fitted.prompt == (
+        "The following are multiple-choice questions. Generate a step-by-step explanations for each question.\n"
+        "Question: Where is money kept? A. in a bank B. in a shoe\n"
+        "Knowledge: Bank . A bank keeps money. Mint . A mint strikes\nExplanation:"
+    )
+    assert fitted[2:] == (1, 4, True)
+
+
 def test_a_passage_without_text_costs_no_other_a_word():
     """It is the first to go: an empty row of a corpus must not push the best passage out."""
     empty = Passage("p-4", "Purse", "")
@@ -92,7 +104,12 @@ def test_question_choices_and_cue_are_never_lost(fmt: Format, question: Question
     """A student that is not shown its options, or its cue, answers something else."""
     fitted = fit(fmt, question, passages, length=len, limit=limit)
     alone = fmt.prompt(question)
-    assert fitted.prompt.endswith(alone)
+    if fmt.behind is None:
+        assert fitted.prompt.endswith(alone)
+    else:
+        asked, cue = alone.removeprefix(fmt.opening()).rsplit("\n", 1)
+        assert fitted.prompt.removeprefix(fmt.opening(fitted.passages)).startswith(asked)
+        assert fitted.prompt.endswith(f"\n{cue}")
     assert fitted.prompt == fmt.prompt(question, fitted.passages)
     assert fitted.fits == (len(fitted.prompt) <= limit)
     assert fitted.fits or not fitted.passages

@@ -34,6 +34,90 @@ def test_prompts_word_for_word(name: str, question: Question, prompt: str):
     assert get_format(name).prompt(question) == prompt
 
 
+SCURVY = ("Which vitamin prevents scurvy?", ("vitamin A", "vitamin C"), "B")
+BALLS = ("Alice and Bob swap balls. At the end, Alice has the", ("red ball", "{list} ball"), "A")
+EXPLAIN = "Generate a step-by-step explanations for each question"
+
+
+def of(task: str, text: str, choices: tuple[str, ...] = (), answer: str = "12") -> Question:
+    return Question("q", task, "train", text, choices, answer)
+
+
+@pytest.mark.parametrize(
+    ("task", "about", "given"),
+    [
+        ("medqa_usmle_hf", " about medical knowledge", " with given medical knowledge"),
+        ("strategyqa", " about common knowledge", " with given common knowledge"),
+        ("obqa", " about commonsense knowledge", " with given commonsense knowledge"),
+        ("my-own", "", ""),
+    ],
+)
+def test_kard_as_published(task: str, about: str, given: str):
+    """KARD's tables are of students that were asked in these words: with others they are not reproduced."""
+    fmt, question = FORMATS["kard-published"], of(task, *SCURVY)
+    assert fmt.prompt(question) == (
+        f"The following are multiple-choice questions{about}. {EXPLAIN}:\n"
+        "Question: Which vitamin prevents scurvy? A. vitamin A B. vitamin C\nExplanation:"
+    )
+    assert fmt.prompt(question, PASSAGES) == (
+        f"The following are multiple-choice questions{about}. {EXPLAIN}{given}.\n"
+        "Question: Which vitamin prevents scurvy? A. vitamin A B. vitamin C\n"
+        "Knowledge: Bank . A bank keeps money. {text} . Braces {list} stay.\nExplanation:"
+    )
+    assert fmt.prompt(question, [Passage("p", "", "Untitled.")]).endswith("\nKnowledge: Untitled.\nExplanation:")
+    assert fmt.target("She has 12.", "B") == "She has 12.\nAnswer: B"
+
+
+def test_kard_as_published_asks_open_questions_without_options():
+    """The papers' code has none; its line stays, and no trace of an empty list."""
+    assert FORMATS["kard-published"].prompt(BEADS, PASSAGES[:1]) == (
+        f"The following are multiple-choice questions. {EXPLAIN}.\nQuestion: Tova has 12 beads. How many?\n"
+        "Knowledge: Bank . A bank keeps money.\nExplanation:"
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "prompt"),
+    [
+        (of("svamp", "Tova has 12 beads. How many?"), "Tova has 12 beads. How many?"),
+        (
+            of("commonsense_qa", *BALLS),
+            "Alice and Bob swap balls. At the end, Alice has the Answer Choices:\nA. red ball\nB. {list} ball",
+        ),
+        (
+            of("tracking_shuffled_objects", *BALLS),
+            "Alice and Bob swap balls. At the end, Alice has the \n"
+            "Which choice is true? Answer choices: (A) red ball, (B) {list} ball.",
+        ),
+        (
+            of("date_understanding", *BALLS),
+            "Alice and Bob swap balls. At the end, Alice has the\n"
+            "Which choice is true? Answer choices: (A) red ball, (B) {list} ball.",
+        ),
+        (
+            of("my-own", *SCURVY),
+            "Which vitamin prevents scurvy?\nWhich choice is true? Answer choices: (A) vitamin A, (B) vitamin C.",
+        ),
+    ],
+)
+def test_mentor_kd_as_published(question: Question, prompt: str):
+    """As above, for the `input` of its data files."""
+    fmt = FORMATS["mentor-kd-published"]
+    assert fmt.prompt(question) == prompt
+    assert fmt.prompt(question, PASSAGES[:1]) == f"A bank keeps money. {prompt}"
+    assert fmt.target("She has 12.", "B") == "She has 12. --> B"
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.sampled_from(["commonsense_qa", "obqa", "my-own"]), st.booleans())
+def test_on_one_line_words_stay_and_no_line_is_broken(name: str, task: str, grounded: bool):
+    """T5 has no newline: an escaped one is noise to a T5 that was not trained here."""
+    fmt, question, shown = FORMATS[name], of(task, *SCURVY), PASSAGES if grounded else ()
+    flat = fmt.in_line().prompt(question, shown)
+    assert "\n" not in flat
+    assert flat.split() == fmt.prompt(question, shown).split()
+    assert "\n" not in fmt.in_line().target("Why.", "B")
+
+
 def test_passages_stand_before_the_question():
     assert FORMATS["answer-line"].prompt(BEADS, PASSAGES) == (
         "Knowledge: Bank. A bank keeps money.\nKnowledge: {text}. Braces {list} stay.\n"
@@ -130,7 +214,9 @@ def test_a_prefix_stands_before_the_question_and_behind_passages():
 def test_a_prefix_changes_nothing_but_the_prompt(name: str, prefix: str, text: str, rationale: str):
     """Braces in it are no places, and what is written is read as without it."""
     fmt, question = FORMATS[name], Question("q", "t", "train", text, (), "17")
-    assert fmt.prefixed(prefix).prompt(question) == prefix + fmt.prompt(question)
+    opening = fmt.opening() + fmt.joint if fmt.opening() else ""
+    rest = fmt.prompt(question).removeprefix(opening)
+    assert fmt.prefixed(prefix).prompt(question) == opening + prefix + rest
     assert fmt.prefixed(prefix).target(rationale, "17") == fmt.target(rationale, "17")
     assert fmt.prefixed(prefix).prefixed("") == fmt
 
@@ -139,6 +225,8 @@ def test_a_format_from_outside_is_used_by_its_address():
     assert get_format("tutelage.formats:FORMATS") is FORMATS
     with pytest.raises(PluginError, match="no format 'arow'; did you mean 'arrow'"):
         get_format("arow")
+    with pytest.raises(PluginError, match=r"'kard-published'\? \(.*kard-published, mentor-kd-published, therefore\)"):
+        get_format("kard-publisht")
 
 
 def test_there_are_letters_for_every_choice():

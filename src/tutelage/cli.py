@@ -78,6 +78,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, out: Out = None) -> N
     parsed, _ = recipes.load(recipe, overrides or ())
     folder = out or runner.default_folder(recipe)
     show_problems(checks.problems(parsed), recipe)
+    typer.echo(f"format    {', '.join(dict.fromkeys(parsed.for_arm(arm).format for arm in parsed.arms))}")
     print_plan(checks.plans(parsed, folder), folder)
 
 
@@ -103,7 +104,7 @@ def tasks() -> None:
 def grade(
     file: Annotated[Path, typer.Argument(help="JSONL with rows `id`, `text` (what was written), `answer` (gold).")],
     task: Annotated[str, typer.Option("--task", "-t", help="Whose answers are read; see `tutelage tasks`.")],
-    format: Annotated[str, typer.Option(help="How the answer is marked: arrow, therefore or answer-line.")] = "arrow",
+    format: Annotated[str, typer.Option(help="How the answer is marked: arrow, therefore, answer-line, ...")] = "arrow",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
     """Grade written answers: accuracy with its 95% interval, and how many could not be read."""

@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from tutelage.errors import TaskError
@@ -84,12 +84,18 @@ def few_shot_prompt(
     """The shots in their order, then the question as `Format.prompt` puts it.
 
     A target stands on the line behind its prompt, as `LanguageModel.prompt_ids` has it for a causal model, and shots
-    are a blank line apart. Without `lines` all pieces are joined by spaces: T5's vocabulary has no newline, so a T5
-    that was not trained here reads an escaped one as noise. A shot that is the question itself is left out.
+    are a blank line apart. An instruction stands once, before the first shot. Without `lines` all pieces are joined by
+    spaces: T5's vocabulary has no newline, so a T5 that was not trained here reads an escaped one as noise. A shot that
+    is the question itself is left out.
     """
-    fmt = fmt if lines else replace(fmt, lines=False)
-    solved = [_solved(fmt, shot, "\n" if lines else " ") for shot in shots if shot.question.id != question.id]
-    return ("\n\n" if lines else " ").join([*solved, fmt.prompt(question, passages)])
+    fmt = (fmt if lines else fmt.in_line()).for_task(question.task)
+    others = [shot for shot in shots if shot.question.id != question.id]
+    if not others:
+        return fmt.prompt(question, passages)
+    opening, bare = fmt.opening(passages), fmt.without_instruction()
+    solved = [_solved(bare, shot, "\n" if lines else " ") for shot in others]
+    pieces = [*([opening] if opening else []), *solved, bare.prompt(question, passages)]
+    return ("\n\n" if lines else " ").join(pieces)
 
 
 def pack(
@@ -112,18 +118,18 @@ def pack(
         if length(prompt) <= limit:
             last = Fitted(prompt, tuple(passages), 0, 0, True)
             return Packed(prompt, len(others) - first, first, last)
-    last = fit(fmt if lines else replace(fmt, lines=False), question, passages, length=length, limit=limit)
+    last = fit(fmt if lines else fmt.in_line(), question, passages, length=length, limit=limit)
     return Packed(last.prompt, 0, len(others), last)
 
 
 def until_next_question(fmt: Format, text: str) -> str:
     """What a model wrote for the question it was asked, without the questions that it made up behind it.
 
-    The text ends before a line that begins like a question or a passage of the format, and behind the line of its first
-    answer, or on that line before a second marker or words that begin like a question. So the first marker with an
-    answer counts here, where `Format.read` takes the last: behind the first answer a model that cannot stop writes its
-    next question, marker and all. Use `fmt.read(until_next_question(fmt, text))`, only for models that were not trained
-    in the format: a trained one stops, and its rationale may hold the marker.
+    The text ends before a line that begins like a question, a passage or an instruction of the format, and behind the
+    line of its first answer, or on that line before a second marker or words that begin like a question. So the first
+    marker with an answer counts here, where `Format.read` takes the last: behind the first answer a model that cannot
+    stop writes its next question, marker and all. Use `fmt.read(until_next_question(fmt, text))`, only for models that
+    were not trained in the format: a trained one stops, and its rationale may hold the marker.
     """
     heads = "|".join(re.escape(head) for head in _heads(fmt))
     if heads:
@@ -138,10 +144,15 @@ def until_next_question(fmt: Format, text: str) -> str:
 
 
 def _heads(fmt: Format) -> list[str]:
-    """The words that begin a question or a passage, where the format has such."""
-    templates = (fmt.prefix + fmt.question, fmt.passages)
-    places = (re.split(r"\{(?:text|title)\}", template, maxsplit=1)[0].strip() for template in templates)
-    return [head for head in places if head]
+    """The words that begin a question, passages or an instruction, where the format has such."""
+    each = [fmt, *map(fmt.for_task, fmt.tasks)]
+    templates = [
+        t
+        for f in each
+        for t in (f.prefix + f.question, f.passages if f.behind is None else f.behind, f.instruction, f.with_passages)
+    ]
+    places = (re.split(r"\{(?:text|title|list)\}", t, maxsplit=1)[0].strip() for t in templates if t)
+    return [head for head in dict.fromkeys(places) if head]
 
 
 def _solved(fmt: Format, shot: Shot, behind: str) -> str:

@@ -118,6 +118,36 @@ def test_splitting_choices_off_loses_no_word(name: str):
         assert " ".join(shipped.split()) in {" ".join(text.split()) for text in rebuilt}
 
 
+def _without_blanks(text: str) -> str:
+    return re.sub(r" +", " ", re.sub(r" *\n *", "\n", text))
+
+
+@pytest.mark.parametrize("name", MENTOR_KD)
+def test_prompts_of_the_published_format_are_the_inputs_that_were_shipped(name: str):
+    """src/dataset.py:49 gives its models `input` without outer white space and nothing else.
+
+    A task keeps neither the blanks at the end of a line nor a choice's own, which no T5 sees: one row of CommonsenseQA
+    has one, and 300 of shuffled objects have two where 450 have one.
+    """
+    questions = everything(loaded(name))
+    pairs = [(FORMATS["mentor-kd-published"].prompt(q), q.meta["source_text"].strip()) for q in questions]
+    assert all(_without_blanks(prompt) == _without_blanks(shipped) for prompt, shipped in pairs)
+    assert sum(prompt != shipped for prompt, shipped in pairs) == {
+        "commonsense_qa": 1,
+        "tracking_shuffled_objects": 300,
+    }.get(name, 0)
+
+
+@pytest.mark.parametrize("name", ["medqa_usmle_hf", "strategyqa", "obqa"])
+def test_options_of_kard_stand_behind_the_question_as_published(name: str):
+    """preprocess_cot.py:26-34 and generate_predict.py:146-157: "{} A. {} B. {} C. {} D. {}", two for StrategyQA."""
+    letters = "AB" if name == "strategyqa" else "ABCD"
+    template = "{} " + " ".join(f"{letter}. {{}}" for letter in letters)
+    for question in everything(loaded(name)):
+        line = FORMATS["kard-published"].prompt(question).split("\nQuestion: ", 1)[1]
+        assert line == template.format(question.text, *question.choices) + "\nExplanation:"
+
+
 @pytest.mark.parametrize("name", [name for name in MENTOR_KD if name not in CHOICES])
 def test_open_questions_keep_their_text(name: str):
     for question in everything(loaded(name)):

@@ -41,7 +41,7 @@ def _facts(task: TaskSection, questions: Sequence[Question]) -> Mapping[str, tup
     return evidence_of(task.name, task.data, questions) if task.train is None else {}
 
 
-MARKERS = (*(fmt.marker for fmt in FORMATS.values()), "####")
+MARKERS = (*dict.fromkeys(fmt.marker for fmt in FORMATS.values()), "####")
 """What files of rationales announce an answer with: ours, and GSM8K's."""
 
 

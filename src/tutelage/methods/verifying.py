@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,7 @@ def verified(study: Study, taught: Stage, settings: VerifierSection) -> Stage:
         questions = {q.id: q for q in (*study.of("train"), *study.of("dev"))}
         written = [rationale_from_json(row) for row in read_jsonl(taught.folder / "rationales.jsonl")]
         lm = models.load(settings.model, device=device_of(study.recipe.compute.device))
-        fmt = study.format if lm.kind == "causal" else replace(study.format, lines=False)
+        fmt = study.format if lm.kind == "causal" else study.format.in_line()
         found = verify(
             partial(
                 option_log_probs,

@@ -93,7 +93,7 @@ def verify(
     `prompt(question, behind)` builds what stands before the rationale, `fmt.prompt(question)` unless given; `behind` is
     the text to leave room for (a few-shot prompt under a budget). The whole text is read or none of it.
 
-    For a T5 that was not trained here give `replace(fmt, lines=False)`: it never saw a newline.
+    For a T5 that was not trained here give `fmt.in_line()`: it never saw a newline.
     """
     pairs = list(pairs)
     choices = _choices(answers, pairs)

@@ -33,7 +33,8 @@ class Recipe(Section):
     task: TaskSection
     teacher: TeacherSection | None = None
     format: str = "arrow"
-    """How prompts and targets are written: arrow, therefore, answer-line, or "package.module:FORMAT"."""
+    """How prompts and targets are written: arrow, therefore, answer-line; kard-published, mentor-kd-published, the
+    words of the papers' code; or "package.module:FORMAT"."""
     verifier: VerifierSection | None = None
     knowledge: KnowledgeSection | None = None
     mentor: MentorSection | None = None
