@@ -101,6 +101,7 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(finished: tuple[Path, 
     def to_do(text: str) -> list[str]:
         return sorted(line.split("│")[2].split("-")[0].strip() for line in text.splitlines() if "to do" in line)
 
+    assert votes.stdout.splitlines()[0] == "format    arrow", "the words that decide what is trained are told first"
     assert to_do(votes.stdout) == ["score"] * 4
     assert to_do(seeds.stdout) == ["score", "score", "student", "student"]
 

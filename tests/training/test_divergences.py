@@ -180,6 +180,49 @@ def _mixture(student: Student, mentor_NK: Tensor) -> Tensor:
     return 0.7 * student.nll.sum() + 0.3 * torch.stack(divergences).sum()
 
 
+def test_buckets_are_tails_spread_evenly_on_both_sides():
+    """DistillKit's `symmetric_uniform` (arcee-ai/DistillKit at a61c2e7, lossfuncs/kl.py) is the same loss (decision 7).
+
+    It takes the mass that was not stored as shared evenly by the other tokens, the mentor's and the student's alike.
+    Over whole distributions levelled so, each of V - k terms is m/(V-k) ln(m/n), m ln(m/n) together: a bucket's term.
+    Computed here by both of its forms, whole distributions and its own two sums, with the gradient of each.
+    """
+    torch.manual_seed(0)
+    vocabulary, k, temperature = 40, 5, 2.0
+    mentor = (3 * torch.randn(7, vocabulary, dtype=torch.float64) / temperature).softmax(-1)
+    logits = (3 * torch.randn(7, vocabulary, dtype=torch.float64)).requires_grad_()
+    ids = mentor.topk(k).indices
+    stored = torch.zeros_like(mentor, dtype=torch.bool).scatter(1, ids, True)
+
+    def levelled(p: Tensor) -> Tensor:
+        rest = p.masked_fill(stored, 0.0).sum(-1, keepdim=True) / (vocabulary - k)
+        return torch.where(stored, p, rest)
+
+    def whole() -> Tensor:
+        p, q = levelled(mentor), levelled((logits / temperature).softmax(-1))
+        return (p * (p / q).log()).sum(-1)
+
+    def two_sums() -> Tensor:
+        p, q = mentor.gather(1, ids), (logits / temperature).softmax(-1).gather(1, ids)
+        m, n = 1 - p.sum(-1), 1 - q.sum(-1)
+        return (p * (p.log() - q.log())).sum(-1) + m * (m.log() - n.log())
+
+    def ours() -> Tensor:
+        tail = mentor.masked_fill(stored, 0.0).sum(-1, keepdim=True)
+        log_p = torch.cat([mentor.gather(1, ids), tail], -1).log()
+        asked = over_stored(logits, ids[:, 0], ids, temperature=temperature, width=vocabulary, tail=True)
+        return DIVERGENCES["kl"](log_p, asked.log_q)
+
+    expected = ours()
+    (slope,) = torch.autograd.grad(expected.sum(), logits)
+    for other in (whole, two_sums):
+        found = other()
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-13 * float(expected.detach().abs().max() + 1))
+        torch.testing.assert_close(torch.autograd.grad(found.sum(), logits)[0], slope, rtol=0, atol=1e-13)
+    uneven = (mentor * (mentor.log() - (logits / temperature).log_softmax(-1))).sum(-1)
+    assert (uneven > expected + 1e-3).all(), "these tails are not even by themselves, or nothing was tested"
+
+
 @pytest.mark.parametrize(("temperature", "width", "tail"), BUCKETS)
 def test_each_number_has_its_own_gradient(temperature: float, width: int, tail: bool):
     """Mixed into one loss two wrong gradients may cancel; here each of the five is probed alone."""
