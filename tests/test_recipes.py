@@ -246,7 +246,7 @@ def test_values_lie_in_the_ranges_of_the_paper(name: str):
     for seen in arms(recipe):
         assert seen.soft_labels.temperature in ((1.0, 2.0) if main else (1.0, 1.5, 2.0))
         assert all(mentor.temperature == 0.7 for mentor in seen.mentors)
-        assert seen.format == ("therefore" if main else "arrow")
+        assert seen.format == ("therefore" if main else "mentor-kd-published")
         assert seen.teacher
         assert seen.teacher.backend == "recorded"
         if name in TABLES:
@@ -293,7 +293,7 @@ def test_values_of_kard_are_those_of_its_paper_and_code(name: str):
     assert recipe.teacher
     assert recipe.verifier
     assert recipe.knowledge
-    assert (recipe.teacher.backend, recipe.teacher.samples, recipe.format) == ("recorded", 10, "answer-line")
+    assert (recipe.teacher.backend, recipe.teacher.samples, recipe.format) == ("recorded", 10, "kard-published")
     assert (recipe.verifier.model, recipe.verifier.match) == ("google/flan-t5-large", False)
     assert (recipe.verifier.shots, recipe.few_shot.shots if name in KARD_TABLES else 5) == (5, 5)
     assert (recipe.knowledge.k1, recipe.knowledge.b, recipe.knowledge.query) == (0.9, 0.4, "question-and-choices")
