@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -227,6 +229,12 @@ def test_a_format_from_outside_is_used_by_its_address():
         get_format("arow")
     with pytest.raises(PluginError, match=r"'kard-published'\? \(.*kard-published, mentor-kd-published, therefore\)"):
         get_format("kard-publisht")
+
+
+def test_every_format_is_told_where_a_user_begins():
+    """One that no document names is found in the source alone."""
+    text = (Path(__file__).parent.parent / "docs" / "start.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}`" in text for name in FORMATS)
 
 
 def test_there_are_letters_for_every_choice():
