@@ -13,6 +13,7 @@ from tutelage.errors import ModelError, RecipeError, TutelageError
 from tutelage.formats import get_format
 from tutelage.methods import METHODS
 from tutelage.methods.corpora import open_corpus
+from tutelage.methods.gold_documents import missing_documents
 from tutelage.methods.jobs import jobs_of, method_of, plan
 from tutelage.methods.knowledge import open_index
 from tutelage.methods.sources import check_teacher, load_task
@@ -55,7 +56,7 @@ def _arm(recipe: Recipe, arm: Arm, task: Task | None) -> Iterator[str]:
     if "mentor" in needs:
         yield from _mentors(seen, arm, alone=METHODS[arm.method].reference)
     if "knowledge" in needs:
-        yield from _knowledge(seen, arm, reranked="reranker" in needs)
+        yield from _knowledge(seen, arm, task, reranked="reranker" in needs)
     if "few-shot" in arm.method and task:
         yield from _shots("few_shot.shots", seen.few_shot.shots, task)
 
@@ -98,12 +99,14 @@ def _mentors(recipe: Recipe, arm: Arm, *, alone: bool) -> Iterator[str]:
         yield from _failure("soft_labels", lambda a=lender, b=learner: check_loss(soft, a, b))
 
 
-def _knowledge(recipe: Recipe, arm: Arm, *, reranked: bool) -> Iterator[str]:
+def _knowledge(recipe: Recipe, arm: Arm, task: Task | None, *, reranked: bool) -> Iterator[str]:
     knowledge = recipe.knowledge
     if knowledge is None:
         yield f"knowledge: missing, and arm {arm.name!r} looks something up"
         return
     yield from _index(knowledge, recipe.task)
+    questions = [question for split in task.questions.values() for question in split] if task else []
+    yield from (f"task.fields.document: {told}" for told in missing_documents(knowledge, questions))
     if knowledge.reranker:  # arms that need none let it find what their students' epochs are chosen by
         yield from _reranker(knowledge.reranker)
     elif reranked:

@@ -1,7 +1,8 @@
 """How well passages were found: the share of questions for which the right one is among the first k.
 
-Right is what the data says: the passages a pocket question was made from, or those that state the facts its annotators
-wrote down. Where the data says nothing, right is the best that a rationale finds (KARD, Figure 4c).
+Right is what the data says: the passages a pocket question was made from, those of the document that the user's own
+question names, or those that state the facts its annotators wrote down. Where the data says nothing, right is the best
+that a rationale finds (KARD, Figure 4c).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from tutelage.errors import IndexFolderError
 from tutelage.evaluation.metrics import wilson
 from tutelage.methods.corpora import open_corpus
+from tutelage.methods.gold_documents import passages_of_documents
 from tutelage.methods.knowledge import Knowledge, open_index, read_hits, silver_counts
 from tutelage.runs import Stage, read_json
 from tutelage.tasks.evidence import evidence_of
@@ -63,7 +65,8 @@ def _hits(ranks: Sequence[int | None]) -> dict[str, dict[str, float]]:
 
 def right_passages(knowledge: Knowledge, questions: Sequence[Question]) -> dict[str, frozenset[str]]:
     """The passages that answer each question, as far as its data says so."""
-    told = _told(knowledge, questions)
+    named = passages_of_documents(knowledge.settings, knowledge.study.recipe.task, questions)
+    told = _told(knowledge, questions) | named
     task = knowledge.study.recipe.task
     facts = evidence_of(task.name, task.data, questions) if task.train is None and not told else {}
     if not facts:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tutelage.errors import RecipeError
 from tutelage.methods.corpora import open_corpus, together
+from tutelage.methods.gold_documents import passages_of_documents
 from tutelage.methods.reranking import kept_rationales, taught_reranker
 from tutelage.methods.searching import search_in_parts
 from tutelage.methods.silver import facts_fingerprint, reasons, silver_queries
@@ -123,8 +124,10 @@ class Knowledge:
         """What rationales find for the questions of one split: a choice among epochs on dev, an oracle on test.
 
         On train and dev these are the first kept rationales. On test the teacher is asked for one, or the facts that
-        the question was written from are taken; both know the answer. For a question that has neither, and with a
-        scarce teacher that is most of them, the reranker finds what it can or, where there is none, the question.
+        the question was written from are taken; both know the answer. For a question that has neither but names the
+        document with its answer, question and answer together choose among the passages of this document. For any
+        other, and with a scarce teacher that is most of them, the reranker finds what it can or, where there is none,
+        the question.
         """
         settings, study = self.settings, self.study
         taught, alone = study.taught(), self.served(split)
@@ -136,24 +139,41 @@ class Knowledge:
             "split": split,
             "depth": depth,
         }
-        if split == "test":
+        test = split == "test"
+        if test:
             inputs["facts"] = facts_fingerprint(study.recipe.task, study.of(split))
 
         def make(folder: Path) -> None:
             questions = study.of(split)
-            if split == "test":
+            if test:
                 assert study.recipe.teacher is not None  # `taught` has looked
                 written = silver_queries(study.recipe.teacher, study.recipe.task, questions)
                 queries = {id: self.reasons(id, text) for id, text in written.items()}
             else:
                 first = self._first_of_each(kept_rationales([taught]))
                 queries = {q.id: first[q.id] for q in questions if q.id in first}
-            without = {q.id for q in questions} - queries.keys()
+            documents = self._of_documents([q for q in questions if q.id not in queries], depth) if test else {}
+            without = {q.id for q in questions} - queries.keys() - documents.keys()
             rows = [row for row in read_jsonl(alone.folder / "hits.jsonl") if row["of"] in without]
-            self._search(folder, queries, depth, more=[{**row, "hits": row["hits"][:depth]} for row in rows])
-            write_json(folder / "silver.json", {"found": len(queries), "by_question": len(without)})
+            cut = [{**row, "hits": row["hits"][:depth]} for row in rows]
+            self._search(
+                folder, queries, depth, more=[*({"of": of, "hits": _rows(documents[of])} for of in documents), *cut]
+            )
+            write_json(folder / "silver.json", {"found": len(queries) + len(documents), "by_question": len(without)})
 
         return study.workspace.stage("silver", inputs, make)
+
+    def _of_documents(self, questions: Sequence[Question], depth: int) -> dict[str, list[Hit]]:
+        """The passages of the documents that questions name, the best for question and answer together first."""
+        named = passages_of_documents(self.settings, self.study.recipe.task, questions)
+        index = self.open(self.index().folder)
+        found: dict[str, list[Hit]] = {}
+        for question in questions:
+            ids = sorted(named.get(question.id, ()))
+            scores = index.score(f"{self.query(question)} {question.answer}", ids) if ids else []
+            best = sorted(zip(ids, scores, strict=True), key=lambda pair: (-pair[1], pair[0]))[:depth]
+            found |= {question.id: [Hit(id, score, rank) for rank, (id, score) in enumerate(best)]} if best else {}
+        return found
 
     def chosen_by(self, learner: LearnerSection) -> Stage:
         """What stands beside the questions that a learner's epoch is chosen by: dev's, or against all advice test's."""

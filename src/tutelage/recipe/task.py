@@ -19,6 +19,9 @@ class FieldMap(Section):
     rationale: str | None = None
     """A column with rationales written beforehand; `teacher: {backend: recorded}` without a path reads it."""
     id: str | None = None
+    document: str | None = None
+    """A column with the path, within the corpus, of the document that holds the answer; of several a list, or one text
+    with ";" between them; may be empty. With it the report says how often a search finds this document."""
 
 
 class TaskSection(Section):

@@ -35,6 +35,8 @@ class Fields:
     """One field with a list, or one field for each choice (those left empty are no choices)."""
     id: str | None = None
     rationale: str | None = None
+    document: str | None = None
+    """The document that holds the answer, by its path within the corpus: see `read_documents`."""
 
 
 class Choices(NamedTuple):
@@ -93,7 +95,31 @@ def read_item(row: Row, fields: Fields, answer_type: AnswerType, problems: list[
     meta = {"source_text": text}
     if fields.id is not None and row.values.get(fields.id) not in (None, ""):
         meta["source_id"] = str(row.values[fields.id])
+    if fields.document is not None:
+        documents = read_documents(row, fields.document, problems)
+        if documents is None:
+            return None
+        meta |= {"gold_documents": "\n".join(documents)} if documents else {}
     return Item(row.where, stem, choices, answer, meta)
+
+
+def read_documents(row: Row, name: str, problems: list[str]) -> list[str] | None:
+    """The documents that a row names, [] where it names none; None, with the reason in `problems`, if unreadable.
+
+    "hr/leave.md"        "hr/leave.md; it/vpn.html"        ["a; b.md", "it/vpn.html"]        "" or null
+    """
+    value: Any = row.values.get(name)
+    if value is None and name in row.values:
+        return []
+    listed = value.split(";") if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(path, str) for path in cast("list[Any]", listed)):
+        problems.append(
+            f"{row.where}: {name!r} is {_shown(value)}; expected a path within the corpus, or a list of them"
+            if name in row.values
+            else f"{row.where}: {unknown('field', name, row.values)}"
+        )
+        return None
+    return [path.strip() for path in cast("list[str]", listed) if path.strip()]
 
 
 def _canonical(
