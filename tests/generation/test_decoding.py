@@ -11,9 +11,10 @@ import torch
 from sharp import sharp
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
+from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from tutelage.generation import decoding
-from tutelage.generation.decoding import Choice, Sampling, decode, padded
+from tutelage.generation.decoding import Choice, Sampling, decode, kept_logits, padded
 from tutelage.models import LanguageModel, evaluating, is_adapted
 from tutelage.pocket.tasks import load as load_pocket
 
@@ -185,6 +186,36 @@ def test_top_p_and_top_k_cut_the_tail():
     torch.testing.assert_close(draws(top_p=0.8), torch.tensor([0.0, 2 / 7, 5 / 7]), atol=0.03, rtol=0)
     torch.testing.assert_close(draws(top_p=0.5), torch.tensor([0.0, 0.0, 1.0]))
     torch.testing.assert_close(draws(top_k=2), torch.tensor([0.0, 2 / 7, 5 / 7]), atol=0.03, rtol=0)
+
+
+def test_top_p_is_a_share_of_what_top_k_left():
+    """KARD samples with both. Of 5/8 and 2/8 that top_k leaves, the first is 5/7: less than 0.8, more than 0.7."""
+    torch.testing.assert_close(draws(top_k=2, top_p=0.7), torch.tensor([0.0, 0.0, 1.0]))
+    torch.testing.assert_close(draws(top_k=2, top_p=0.8), torch.tensor([0.0, 2 / 7, 5 / 7]), atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+@pytest.mark.parametrize("top_p", [1e-6, 0.1, 0.5, 0.8, 0.95, 1.0])
+@pytest.mark.parametrize("top_k", [0, 1, 3, 20, 199, 200, 1000])
+def test_the_tokens_that_may_be_drawn_are_those_of_transformers(
+    top_k: int, top_p: float, temperature: float, ties: bool
+):
+    """A recipe with the published settings samples from another distribution, and nothing shows it."""
+    source = torch.Generator().manual_seed(top_k + 7)
+    logits_BV = 3 * torch.randn(64, 200, generator=source)
+    if ties:
+        logits_BV = logits_BV.round()
+    logits_BV[::2, 150:] = -torch.inf  # rows of a padded vocabulary
+    warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(temperature)]
+    warpers += [TopKLogitsWarper(top_k)] if top_k else []
+    warpers += [TopPLogitsWarper(top_p)] if top_p < 1 else []
+    none: Any = torch.zeros(64, 0, dtype=torch.long)
+    theirs_BV = LogitsProcessorList(warpers)(none, logits_BV).softmax(-1)
+    ours_BV = kept_logits(logits_BV / temperature, Sampling(temperature, top_p, top_k, 0)).softmax(-1)
+    assert torch.equal(ours_BV > 0, theirs_BV > 0)
+    torch.testing.assert_close(ours_BV, theirs_BV, rtol=1e-6, atol=1e-9)
+    assert (ours_BV > 0).any(-1).all()
 
 
 def test_a_number_next_to_one_draws_no_impossible_token():

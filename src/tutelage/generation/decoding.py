@@ -40,7 +40,9 @@ class Sampling(NamedTuple):
     temperature: float
     """0 takes the likeliest token."""
     top_p: float
+    """Share of the probability that is left after `top_k`; 1 cuts nothing off."""
     top_k: int
+    """0 cuts nothing off."""
     seed: int
 
 
@@ -230,18 +232,25 @@ class Choice:
         """
         if self.sampling.temperature <= 0:
             return logits_BV.argmax(-1)
-        below_BV = self._kept((logits_BV / self.sampling.temperature).softmax(-1)).cumsum(-1)
+        below_BV = kept_logits(logits_BV / self.sampling.temperature, self.sampling).softmax(-1).cumsum(-1)
         all_B1 = below_BV[:, -1:]
         number_B1 = (self.numbers_NT[texts_B, step, None] * all_B1).float()
         number_B1 = torch.minimum(number_B1, torch.nextafter(all_B1, torch.zeros_like(all_B1)))
         return torch.searchsorted(below_BV, number_B1, right=True)[:, 0].clamp(max=logits_BV.shape[1] - 1)
 
-    def _kept(self, probabilities_BV: Tensor) -> Tensor:
-        """Probabilities with 0 for what `top_k` and `top_p` cut off; the token that crosses `top_p` stays."""
-        if self.sampling.top_p >= 1 and self.sampling.top_k <= 0:
-            return probabilities_BV
-        sorted_BV, order_BV = probabilities_BV.sort(descending=True)
-        sorted_BV[sorted_BV.cumsum(-1) - sorted_BV >= self.sampling.top_p] = 0.0
-        if self.sampling.top_k > 0:
-            sorted_BV[:, self.sampling.top_k :] = 0.0
-        return torch.zeros_like(sorted_BV).scatter_(1, order_BV, sorted_BV)
+
+def kept_logits(logits_BV: Tensor, sampling: Sampling) -> Tensor:
+    """Logits, already divided by the temperature, with -inf for what `top_k` and then `top_p` cut off.
+
+    As in transformers' `TopKLogitsWarper` and `TopPLogitsWarper`: tokens as likely as the last of the `top_k` stay too,
+    `top_p` is a share of what `top_k` left, the token that crosses it stays, and so does the likeliest of all.
+    """
+    if 0 < sampling.top_k < logits_BV.shape[1]:
+        least_B1 = logits_BV.topk(sampling.top_k).values[:, -1:]
+        logits_BV = logits_BV.masked_fill(logits_BV < least_B1, -torch.inf)
+    if sampling.top_p < 1:
+        rising_BV, order_BV = logits_BV.sort()
+        cut_BV = rising_BV.softmax(-1).cumsum(-1) <= 1 - sampling.top_p
+        cut_BV[:, -1] = False
+        logits_BV = logits_BV.masked_fill(torch.zeros_like(cut_BV).scatter_(1, order_BV, cut_BV), -torch.inf)
+    return logits_BV
