@@ -21,6 +21,8 @@ from fractions import Fraction
 from typing import Protocol
 
 from tutelage.formats import LETTERS
+from tutelage.tasks.words import are_spelt_out, together
+from tutelage.tasks.words import words as _words
 
 
 class AnswerType(Protocol):
@@ -186,9 +188,11 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A short free text: lower case, single spaces, no punctuation. Letters spelt out ("y-a-j-c") are joined.
+    """A short free text: case folded, single spaces, no punctuation. Letters spelt out ("y-a-j-c") are joined.
 
-    Signs carry no meaning here: "C++" reads like "C" and "-5" like "5"; numbers have a type of their own.
+    Signs that tell answers apart stay, so that "C++" is not "C", "-5" not "5", "3.5" neither "35" nor "3 5", and "5%"
+    not "5" (see `words`). Equal spellings are equal answers: "1,200" and "1200", "e-mail" and "Email". Whether 3.0 is 3
+    is not asked; numbers have a type of their own.
     """
 
     name: str = "words"
@@ -196,8 +200,9 @@ class Words:
 
     def canonical(self, text: str, choices: Sequence[str] = ()) -> str | None:
         """See `AnswerType.canonical`."""
-        words = _words(_span(text))
-        return ("".join(words) if all(len(word) == 1 for word in words) else " ".join(words)) or None
+        found = _words(_span(text))
+        canonical = ("" if are_spelt_out(found) else " ").join(found)
+        return canonical if any(ch.isalnum() for ch in canonical) else None
 
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:
         """The last announced answer, else what the last sentence ends on.
@@ -215,7 +220,7 @@ class Words:
 
     def same(self, first: str, second: str) -> bool:
         """See `AnswerType.same`. White space is ignored: "new york" is "newyork"."""
-        return "".join(_words(first)) == "".join(_words(second))
+        return together(_words(first)) == together(_words(second))
 
 
 _QUOTED = re.compile(r"[\"“]([^\"“”]+)[\"”]|(?<!\w)['‘]([^'‘’]+)['’](?!\w)")
@@ -298,12 +303,6 @@ def _only(found: Iterable[str | None]) -> str | None:
     """The one thing found, however often; None where nothing or several different things were."""
     distinct = set(found)
     return distinct.pop() if len(distinct) == 1 else None
-
-
-def _words(text: str) -> list[str]:
-    """Lower-case words; apostrophes vanish, other signs part."""
-    joined = re.sub(r"['’‘`]", "", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(ch if ch.isalnum() else " " for ch in joined).split()
 
 
 # Letters
