@@ -28,7 +28,10 @@ class Bm25:
     """An index of passages, as it was when it was opened or last changed through this object. Threads may share it."""
 
     LAYOUT = f"{FORMAT} {analysis.NAME}"
-    """How it stands on disk and how texts are read: a run that kept an index of another layout makes it anew."""
+    """How it stands on disk and how texts are read: a run that kept an index of another layout makes it anew.
+
+    An index that was made with an earlier analyser is opened, searched and changed with that.
+    """
 
     def __init__(self, folder: Path, *, k1: float = 0.9, b: float = 0.4, candidates: int = 300) -> None:
         self.folder = Path(folder)
@@ -55,7 +58,7 @@ class Bm25:
             tallies = build_shards(passages, partial, workers=workers)
             if not any(t.passages for t in tallies):
                 raise CorpusError("no passages to index: the corpus is empty.")
-            publish(folder, partial, tallies)
+            publish(folder, partial, tallies, analysis.NAME)
         return cls(folder, k1=k1, b=b, candidates=candidates)
 
     @classmethod

@@ -81,8 +81,8 @@ def _successor(folder: Path) -> Generator[list[Pair]]:
             with ExitStack() as stack:
                 folders = [partial / shard_name(i) for i in range(len(shards))]
                 writers = [
-                    stack.enter_context(ShardWriter(path, copy(old.tally), heap=HEAP))
+                    stack.enter_context(ShardWriter(path, copy(old.tally), analyser=manifest.analyser, heap=HEAP))
                     for path, old in zip(folders, shards, strict=True)
                 ]
                 yield [Pair(old, new) for old, new in zip(shards, writers, strict=True)]
-            publish(folder, partial, [writer.tally for writer in writers])
+            publish(folder, partial, [writer.tally for writer in writers], manifest.analyser)

@@ -24,7 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tutelage.errors import IndexFolderError
-from tutelage.retrieval.bm25 import analysis
+from tutelage.retrieval.bm25.analysis import ANALYSERS
 from tutelage.retrieval.bm25.shard import RECORDS, Shard, Tally
 from tutelage.runs import read_json, write_json
 
@@ -37,6 +37,8 @@ class Manifest:
     """What index.json says."""
 
     generation: str
+    analyser: str
+    """How its texts were cut into terms, and how queries must be."""
     tallies: tuple[Tally, ...]
     """Of each shard."""
     files: dict[str, int]
@@ -54,14 +56,14 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise damaged(folder, f"{MANIFEST} cannot be read ({error})") from error
     try:
-        made = (found["format"], found["analysis"])
-        if made != (FORMAT, analysis.NAME):
+        if found["format"] != FORMAT or found["analysis"] not in ANALYSERS:
             raise IndexFolderError(
-                f"the index in {str(folder)!r} has format {made[0]} with analysis {made[1]!r}; this version reads "
-                f"format {FORMAT} with {analysis.NAME!r}. Make it anew with `tutelage index CORPUS --out {folder}`."
+                f"the index in {str(folder)!r} has format {found['format']} with analysis {found['analysis']!r}; this "
+                f"version reads format {FORMAT} with {' or '.join(map(repr, ANALYSERS))}. Make it anew with "
+                f"`tutelage index CORPUS --out {folder}`."
             )
         tallies = tuple(Tally(**{**t, "content": int(t["content"], 16)}) for t in found["shards"])
-        return Manifest(found["generation"], tallies, dict(found["files"]))
+        return Manifest(found["generation"], found["analysis"], tallies, dict(found["files"]))
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(folder, f"{MANIFEST} is not an index's ({error!r})") from error
 
@@ -131,7 +133,7 @@ def new_generation(folder: Path, old: Manifest | None) -> Generator[Path]:
         raise
 
 
-def publish(folder: Path, partial: Path, tallies: Sequence[Tally]) -> None:
+def publish(folder: Path, partial: Path, tallies: Sequence[Tally], analyser: str) -> None:
     """Make a written generation the one that counts, and clear away the others."""
     final = partial.with_suffix("")
     files = {p.relative_to(partial).as_posix(): p.stat().st_size for p in sorted(partial.rglob("*")) if _is_content(p)}
@@ -145,7 +147,7 @@ def publish(folder: Path, partial: Path, tallies: Sequence[Tally]) -> None:
         folder / MANIFEST,
         {
             "format": FORMAT,
-            "analysis": analysis.NAME,
+            "analysis": analyser,
             "generation": final.name,
             "passages": sum(t.passages for t in tallies),
             "shards": [dict(shard) for shard in shards],

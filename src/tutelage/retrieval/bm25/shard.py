@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import tantivy
 
 from tutelage.errors import CorpusError
-from tutelage.retrieval.bm25.analysis import terms
+from tutelage.retrieval.bm25.analysis import NAME, terms
 from tutelage.retrieval.bm25.records import RecordFile, Records, RecordWriter
 from tutelage.retrieval.bm25.scoring import idf
 from tutelage.retrieval.seen import Seen, digests
@@ -147,7 +147,8 @@ class Shard:
 class ShardWriter:
     """Puts passages into a shard and takes them out. Nothing counts before the block ends without an error."""
 
-    def __init__(self, folder: Path, tally: Tally | None = None, *, heap: int = HEAP) -> None:
+    def __init__(self, folder: Path, tally: Tally | None = None, *, analyser: str = NAME, heap: int = HEAP) -> None:
+        self._analyser = analyser
         self.tally = tally or Tally()
         (folder / TANTIVY).mkdir(parents=True, exist_ok=True)
         self._index = tantivy.Index(_schema(), path=str(folder / TANTIVY))
@@ -161,7 +162,7 @@ class ShardWriter:
         if again.any():
             raise CorpusError(f"two passages have the id {passages[int(again.argmax())].id!r}. Give each its own.")
         stored = [_stored(passage) for passage in passages]
-        found = [terms(f"{passage.title} {passage.text}") for passage in passages]
+        found = [terms(f"{passage.title} {passage.text}", self._analyser) for passage in passages]
         pointers = self._records.append([passage.id for passage in passages], found)
         for passage, text, words, pointer in zip(passages, stored, found, pointers, strict=True):
             self._writer.add_document(

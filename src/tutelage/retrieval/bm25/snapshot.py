@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.errors import IndexFolderError
-from tutelage.retrieval.bm25 import analysis
+from tutelage.retrieval.bm25.analysis import terms
 from tutelage.retrieval.bm25.folder import open_shards
 from tutelage.retrieval.bm25.records import Records
 from tutelage.retrieval.bm25.scoring import Scorer, Weighed, idf, weigh
@@ -49,7 +49,9 @@ class Snapshot:
         self._scorer = Scorer(k1, b, length / self.passages_count if self.passages_count else 0.0)
         self._frequencies: dict[str, int] = {}
         content = sum(t.content for t in manifest.tallies) % 2**CONTENT_BITS
-        self.fingerprint = hashlib.sha256(f"{analysis.NAME} {self.passages_count} {content:064x}".encode()).hexdigest()
+        self._analyser = manifest.analyser
+        told = f"{self._analyser} {self.passages_count} {content:064x}"
+        self.fingerprint = hashlib.sha256(told.encode()).hexdigest()
 
     def search(self, text: str, k: int, candidates: int) -> list[Hit]:
         """The best `k` passages for a text, chosen among at least so many candidates of the whole index."""
@@ -80,7 +82,7 @@ class Snapshot:
         return [found[i] for i in ids]
 
     def _query(self, text: str) -> Query:
-        counts = Counter(analysis.terms(text))
+        counts = Counter(terms(text, self._analyser))
         idfs = {term: idf(self.passages_count, f) for term in counts if (f := self._frequency(term))}
         known = {term: counts[term] for term in idfs}
         return Query(known, idfs, weigh(known, idfs))
