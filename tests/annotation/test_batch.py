@@ -85,6 +85,21 @@ def test_write_submit_collect(tmp_path: Path):
     assert (totals.perhaps, totals.reserved) == (0, 0)
 
 
+def test_a_batch_knows_why_its_texts_ended(tmp_path: Path):
+    """As an answer that comes at once does: a text that is cut is no whole one."""
+    with BatchModel(say=lambda prompt, n: ("half a text", "max_tokens" if n else "eos")) as model:
+        written(tmp_path, model)
+        submitted(tmp_path, model)
+        model.finish()
+        collected(tmp_path, model)
+    with Store(tmp_path / "answers.sqlite") as store:
+        found = store.answers([wishes(1)[0].request.key])
+    assert [(a.outcome, a.reason) for [answers] in [found.values()] for a in answers.values()] == [
+        (Outcome.WRITTEN, ""),
+        (Outcome.CUT, "max_tokens"),
+    ]
+
+
 def test_collected_twice_is_stored_once(tmp_path: Path):
     """Half of a file is read, the process dies, and the command is given again."""
     with BatchModel() as model:

@@ -14,9 +14,10 @@ import pytest
 from asking import request
 from peer import Answer, FakeModel, Received, as_json
 
+from tutelage.annotation import outcomes
 from tutelage.annotation.budget import Usage
 from tutelage.annotation.client import Choice, Client, Fault, Reply, retry_after
-from tutelage.annotation.outcomes import Fate, Outcome
+from tutelage.annotation.outcomes import Fate, Outcome, ending
 from tutelage.annotation.requests import Request
 
 KEY = "sk-test-0123456789abcdefghijklmnop"
@@ -53,7 +54,7 @@ def reply(body: Any, asked: Request | None = None) -> Reply:
     return found
 
 
-def choice(text: Any, reason: str = "stop", **more: Any) -> dict[str, Any]:
+def choice(text: Any, reason: Any = "stop", **more: Any) -> dict[str, Any]:
     return {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text, **more}}
 
 
@@ -98,7 +99,7 @@ def test_a_completion_is_read_from_its_text():
         (choice(" \n"), Choice(Outcome.EMPTY, " \n")),
         (choice(None), Choice(Outcome.EMPTY, "")),
         (choice("", "content_filter"), Choice(Outcome.REFUSED, "")),
-        (choice(None, "tool_calls", tool_calls=[{"id": "1"}]), Choice(Outcome.EMPTY, "")),
+        (choice(None, "tool_calls", tool_calls=[{"id": "1"}]), Choice(Outcome.STOPPED, "", "tool_calls")),
         (choice(None, "length", reasoning_content="First I"), Choice(Outcome.CUT, "")),
         (choice("", "stop", reasoning="So it is 17."), Choice(Outcome.EMPTY, "")),
         (choice("17", reasoning_content="12 + 5 = 17"), Choice(Outcome.WRITTEN, "17")),
@@ -109,6 +110,41 @@ def test_a_completion_is_read_from_its_text():
 def test_every_ending_has_an_outcome(said: dict[str, Any], expected: Choice):
     """A cut text that counts as written teaches students to stop in the middle."""
     assert reply({"choices": [said]}).choices == (expected,)
+
+
+@pytest.mark.parametrize("reason", ["stop", "STOP", "end_turn", "eos", "eos_token", "stop_sequence", "", None])
+def test_a_whole_text_is_known_by_its_reason_or_by_none(reason: str | None):
+    """Servers name the end of a text each in their own way."""
+    assert reply({"choices": [choice("So 17.", reason)]}).choices == (Choice(Outcome.WRITTEN, "So 17."),)
+    said = choice("So 17.", reason)
+    del said["finish_reason"]
+    assert reply({"choices": [said]}).choices == (Choice(Outcome.WRITTEN, "So 17."),)
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome", "label"),
+    [
+        ("length", Outcome.CUT, "cut off"),
+        ("LENGTH", Outcome.CUT, "cut off"),
+        ("max_tokens", Outcome.CUT, "cut off: max_tokens"),
+        ("MAX_TOKENS", Outcome.CUT, "cut off: MAX_TOKENS"),
+        ("model_length", Outcome.CUT, "cut off: model_length"),
+        ("model_context_window_exceeded", Outcome.CUT, "cut off: model_context_window_exceeded"),
+        ("content_filter", Outcome.REFUSED, "refused"),
+        ("SAFETY", Outcome.REFUSED, "refused: SAFETY"),
+        ("error", Outcome.STOPPED, "stopped: error"),
+        ("tool_calls", Outcome.STOPPED, "stopped: tool_calls"),
+        ("abort", Outcome.STOPPED, "stopped: abort"),
+        ("something new", Outcome.STOPPED, "stopped: something new"),
+        (7, Outcome.STOPPED, "stopped: 7"),
+    ],
+)
+def test_any_other_reason_ends_no_whole_text_and_keeps_its_name(reason: Any, outcome: Outcome, label: str):
+    """A text that stops in the middle holds the right number often enough to be kept."""
+    [found] = reply({"choices": [choice("The total is 17, and then she", reason)]}).choices
+    assert (found.outcome, ending(reason).label) == (outcome, label)
+    assert outcomes.label(found.outcome, found.reason) == label
+    assert not found.outcome.has_text
 
 
 def test_an_answer_without_a_count_of_tokens_is_an_answer():

@@ -11,11 +11,12 @@ from asking import request, wishes
 from here_process import SlowWriter
 
 from tutelage.annotation.annotate import Wish
-from tutelage.annotation.in_process import annotate_here
+from tutelage.annotation.in_process import _answer, annotate_here
 from tutelage.annotation.outcomes import Fate, Outcome
 from tutelage.annotation.progress import Progress
 from tutelage.annotation.requests import Request
 from tutelage.annotation.store import Answer, Store
+from tutelage.generation.generator import Written
 
 SCRIPT = Path(__file__).with_name("here_process.py")
 
@@ -46,6 +47,22 @@ def test_every_text_is_stored_with_its_outcome(tmp_path: Path):
     assert (done.tokens_written, done.fates[Fate.ANSWERED]) == (30, 3)
     with Store(tmp_path / "s") as store:
         assert store.totals().tokens_written == 30
+
+
+@pytest.mark.parametrize(
+    ("written", "ended"),
+    [
+        (Written("7.", 2, finished=True), (Outcome.WRITTEN, "")),
+        (Written(" ", 2, finished=True, reason="stop"), (Outcome.EMPTY, "")),
+        (Written("7", 2, finished=False), (Outcome.CUT, "")),
+        (Written("7", 2, finished=False, reason="length"), (Outcome.CUT, "")),
+        (Written("7", 2, finished=False, reason="abort"), (Outcome.STOPPED, "abort")),
+    ],
+)
+def test_a_text_of_an_engine_has_its_outcome(written: Written, ended: tuple[Outcome, str]):
+    """An aborted text is none to learn from."""
+    answer = _answer(0, written)
+    assert (answer.outcome, answer.reason) == ended
 
 
 def test_what_is_there_loads_no_model(tmp_path: Path):

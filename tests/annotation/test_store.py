@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -118,7 +119,7 @@ def test_failed_samples_are_forgotten_on_request_and_their_calls_are_not(tmp_pat
     with Store(tmp_path / "s") as store:
         for sample, outcome in enumerate(Outcome):
             answer(store, sample, outcome, spent=5)
-        assert store.forget([KEY], RETRIED) == 4
+        assert store.forget([KEY], RETRIED) == 5
         assert {a.outcome for a in store.answers([KEY])[KEY].values()} == {Outcome.WRITTEN, Outcome.CUT}
         assert store.totals().spent == 5 * len(Outcome)
         assert store.forget(["another"], RETRIED) == 0
@@ -167,6 +168,35 @@ def test_another_version_is_refused(tmp_path: Path):
     db.close()
     with pytest.raises(RunError, match="another version"):
         Store(tmp_path / "s")
+
+
+def test_a_store_of_the_first_version_learns_why_its_texts_ended(tmp_path: Path):
+    """It took any reason but `length` for a whole text, and such texts would go on being taught."""
+    reasons = ["stop", "max_tokens", None, "error"]
+    body = json.dumps({"choices": [{"finish_reason": reason, "message": {"content": "t"}} for reason in reasons]})
+    texts = [Answer(sample, Outcome.WRITTEN, f"text {sample}") for sample in (3, 1, 2, 0)]
+    with Store(tmp_path / "s") as store, store.writing():
+        store.claim(request(), (3, 1, 2, 0))
+        store.record(KEY, (3, 1, 2, 0), Call(Fate.ANSWERED, body=body), texts)
+        store.claim(request(), (4,))
+        store.record(KEY, (4,), Call(Fate.ANSWERED, body="<html>"), [Answer(4, Outcome.WRITTEN, "text 4")])
+        store.claim(request(), (5,))
+        store.record(KEY, (5,), Call(Fate.ANSWERED), [Answer(5, Outcome.CUT, "text 5")])
+    with sqlite3.connect(tmp_path / "s") as db:
+        db.execute("ALTER TABLE answers DROP COLUMN reason")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    for _ in range(2):
+        with Store(tmp_path / "s") as store:
+            found = store.answers([KEY])[KEY]
+            assert {n: (a.outcome, a.reason, a.text) for n, a in found.items()} == {
+                0: (Outcome.STOPPED, "error", "text 0"),
+                1: (Outcome.CUT, "max_tokens", "text 1"),
+                2: (Outcome.WRITTEN, "", "text 2"),
+                3: (Outcome.WRITTEN, "", "text 3"),
+                4: (Outcome.WRITTEN, "", "text 4"),
+                5: (Outcome.CUT, "", "text 5"),
+            }
 
 
 def test_few_and_many_requests_are_found_alike(tmp_path: Path):

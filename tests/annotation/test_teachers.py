@@ -21,7 +21,7 @@ from tutelage.annotation.store import Store
 from tutelage.errors import RecipeError, TeacherError
 from tutelage.methods import asked_teachers
 from tutelage.methods.annotating import annotated, asked_questions, leave, teacher_of, write
-from tutelage.methods.asked_teachers import Desk, asked_of, check_asked, sampling_of, without_thinking
+from tutelage.methods.asked_teachers import Desk, asked_of, check_asked, sampling_of
 from tutelage.methods.estimate import Estimate, estimate
 from tutelage.methods.sources import parts_of
 from tutelage.methods.study import Study
@@ -218,6 +218,7 @@ def test_refused_empty_and_cut_answers_are_in_the_yield(tmp_path: Path):
         found = write(of, desk(of))
     assert sum(found.counts.values()) == 9
     assert (found.counts["refused"], found.counts["empty"]) == (1, 2)  # one said nothing, one gave no reasons
+    assert found.counts["cut off"] == 2
     assert found.written.books[0]["samples"] == {"cut off": 2, "empty": 1, "refused": 1, "written": 5}
     assert "2 of 9 texts reached `teacher.max_tokens` (77)" in found.written.notes[0]
 
@@ -376,21 +377,6 @@ def test_openai_itself_is_asked_in_its_own_words():
         "max_tokens": 512,
         "reasoning_effort": "low",
     }
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("<think>Hm. 12?</think>\n12 + 5 = 17.", "12 + 5 = 17."),
-        ("Hm. 12?</think>12 + 5 = 17.", "12 + 5 = 17."),
-        ("<think>a</think>b<think>c</think> d", "d"),
-        ("<think>Hm, let me see", ""),
-        ("12 + 5 = 17.", "12 + 5 = 17."),
-    ],
-)
-def test_what_a_model_thinks_is_no_solution(text: str, said: str):
-    """Thinking aloud is ten times as long, and goes wrong before it goes right."""
-    assert without_thinking(text) == said
 
 
 def test_a_local_model_with_other_weights_is_asked_again(tmp_path: Path, tiny_gpt_folder: Path):

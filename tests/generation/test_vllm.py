@@ -29,7 +29,7 @@ class Llm:
         return [self._written(messages[-1]["content"], how) for messages in conversations]
 
     def _written(self, prompt: str, how: Any) -> Any:
-        reason = "length" if "long" in prompt else "stop"
+        reason = {"long": "length", "gone": "abort", "silent": None}.get(prompt.split()[0], "stop")
         texts = [SimpleNamespace(text=f"{prompt} {n}", token_ids=[1, 2, 3], finish_reason=reason) for n in range(how.n)]
         return SimpleNamespace(outputs=texts)
 
@@ -77,3 +77,16 @@ def test_what_is_done_is_not_written_again():
     writer = VllmGenerator("some/model", max_new_tokens=5, chat=False)
     found = writer.write(["a", "b", "c"], samples=1, temperature=1.0, done={1})
     assert [[w.text for w in texts] for texts in found] == [["a 0"], [], ["c 0"]]
+
+
+@pytest.mark.usefixtures("installed")
+def test_only_a_text_that_stopped_is_finished():
+    """VLLM also aborts; no reason at all is none against it."""
+    writer = VllmGenerator("some/model", max_new_tokens=5, chat=False)
+    found = [texts[0] for texts in writer.write(["a", "long b", "gone c", "silent d"])]
+    assert [(w.finished, w.reason) for w in found] == [
+        (True, "stop"),
+        (False, "length"),
+        (False, "abort"),
+        (True, "stop"),
+    ]

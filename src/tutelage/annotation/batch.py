@@ -194,7 +194,7 @@ class Batches:
             return rejected
         usage = found.usage
         tokens = usage.written // len(found.choices) if usage else 0
-        answers = [Answer(s, c.outcome, c.text, tokens) for s, c in zip(samples, found.choices, strict=False)]
+        answers = [Answer(s, c.outcome, c.text, tokens, c.reason) for s, c in zip(samples, found.choices, strict=False)]
         spent = price.of(usage) if price and usage else 0
         perhaps = 0 if usage else most
         tokens_read, tokens_written = usage or (0, 0)

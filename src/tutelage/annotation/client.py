@@ -19,7 +19,7 @@ import httpx2
 import openai
 
 from tutelage.annotation.budget import Usage
-from tutelage.annotation.outcomes import Fate, Outcome
+from tutelage.annotation.outcomes import Fate, Outcome, ending
 from tutelage.annotation.requests import Endpoint, Request
 from tutelage.annotation.secrets import NO_KEY, OFFICIAL, without
 
@@ -36,6 +36,8 @@ class Choice(NamedTuple):
 
     outcome: Outcome
     text: str
+    reason: str = ""
+    """Why it is not whole, in the server's word; see `Ending`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +144,11 @@ def _choice(row: Any, endpoint: Endpoint) -> Choice | None:
     if text is not None and not isinstance(text, str):
         return None
     text = _whole(text or "")
-    reason = values.get("finish_reason")
-    if said.get("refusal") or reason == "content_filter":
-        return Choice(Outcome.REFUSED, text or _whole(str(said.get("refusal") or "")))
-    if reason == "length":
-        return Choice(Outcome.CUT, text)
+    end = ending(values.get("finish_reason"))
+    if said.get("refusal"):
+        return Choice(Outcome.REFUSED, text or _whole(str(said["refusal"])), end.reason)
+    if end.outcome is not Outcome.WRITTEN:
+        return Choice(end.outcome, text, _whole(end.reason))
     return Choice(Outcome.WRITTEN if text.strip() else Outcome.EMPTY, text)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from tutelage.annotation.annotate import Wish
-from tutelage.annotation.outcomes import Fate, Outcome
+from tutelage.annotation.outcomes import Fate, Outcome, ending
 from tutelage.annotation.progress import Progress, Tell
 from tutelage.annotation.requests import Request
 from tutelage.annotation.store import Answer, Call, Store
@@ -93,5 +93,7 @@ def _write(
 
 
 def _answer(sample: int, written: Written) -> Answer:
-    outcome = Outcome.CUT if not written.finished else Outcome.WRITTEN if written.text.strip() else Outcome.EMPTY
-    return Answer(sample, outcome, written.text, written.tokens)
+    end = ending(written.reason or ("stop" if written.finished else "length"))
+    whole = Outcome.WRITTEN if written.text.strip() else Outcome.EMPTY
+    outcome = whole if end.outcome is Outcome.WRITTEN else end.outcome
+    return Answer(sample, outcome, written.text, written.tokens, end.reason)

@@ -7,6 +7,7 @@ A sample ends once too: written, or with the reason why there is no text to lear
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Fate(StrEnum):
@@ -50,7 +51,9 @@ class Outcome(StrEnum):
 
     WRITTEN = "written"
     CUT = "cut off"
-    """The text reached the limit of tokens; what there is of it is kept."""
+    """The text reached the limit of tokens; what there is of it is stored."""
+    STOPPED = "stopped"
+    """It ended for another reason, which the server names: an error, a call of a tool."""
     REFUSED = "refused"
     """The server says that the model declined, or filtered the text."""
     EMPTY = "empty"
@@ -61,9 +64,50 @@ class Outcome(StrEnum):
 
     @property
     def has_text(self) -> bool:
-        """Whether there is something to grade."""
-        return self in (Outcome.WRITTEN, Outcome.CUT)
+        """Whether there is a whole text to grade."""
+        return self is Outcome.WRITTEN
 
 
-RETRIED = (Outcome.FAILED, Outcome.REJECTED, Outcome.REFUSED, Outcome.EMPTY)
+RETRIED = (Outcome.FAILED, Outcome.REJECTED, Outcome.REFUSED, Outcome.EMPTY, Outcome.STOPPED)
 """What `--retry-failed` asks for again. A cut text would be cut again."""
+
+FINISHED = frozenset({"", "stop", "end_turn", "eos", "eos_token", "stop_sequence"})
+"""Reasons, in lower case, for which a whole text ends: OpenAI's and Gemini's, Anthropic's, TGI's, or none at all."""
+_REFUSING = frozenset(
+    {"content_filter", "safety", "refusal", "recitation", "blocklist", "prohibited_content", "spii", "guardrails"}
+)
+_LIMITS = ("length", "token", "context")
+"""Words in the reasons of a text that came to a limit: length, max_tokens, MAX_TOKENS, model_length."""
+LONGEST_REASON = 40
+
+
+class Ending(NamedTuple):
+    """Why a text ended."""
+
+    outcome: Outcome
+    """WRITTEN where it is whole."""
+    reason: str
+    """In the server's word; empty for a whole text, and for OpenAI's `length` and `content_filter`."""
+
+    @property
+    def label(self) -> str:
+        """Under which it is counted."""
+        return label(self.outcome, self.reason)
+
+
+def ending(reason: object) -> Ending:
+    """What a server's `finish_reason` means. One that is not known to end a whole text does not."""
+    name = " ".join(str("" if reason is None else reason).split())[:LONGEST_REASON]
+    lower = name.lower()
+    if lower in FINISHED:
+        return Ending(Outcome.WRITTEN, "")
+    if lower in _REFUSING:
+        return Ending(Outcome.REFUSED, "" if lower == "content_filter" else name)
+    if any(word in lower for word in _LIMITS):
+        return Ending(Outcome.CUT, "" if lower == "length" else name)
+    return Ending(Outcome.STOPPED, name)
+
+
+def label(outcome: Outcome, reason: str) -> str:
+    """An outcome with the server's word for it: "written", "cut off: max_tokens", "stopped: error"."""
+    return f"{outcome}: {reason}" if reason else str(outcome)

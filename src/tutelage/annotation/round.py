@@ -243,7 +243,7 @@ class Round:
         self.answered += 1
         tokens = reply.usage.written // len(reply.choices) if reply.usage else 0
         answers = [
-            Answer(sample, choice.outcome, choice.text, tokens)
+            Answer(sample, choice.outcome, choice.text, tokens, choice.reason)
             for sample, choice in zip(call.samples, reply.choices, strict=False)
         ]
         if len(call.samples) > 1:

@@ -3,7 +3,7 @@
 An SQLite file that waits for the disk at every commit; in WAL mode, or on a disk that machines share with a rollback
 journal, which needs no memory in common. Three tables matter:
 
-    answers   one row a sample: (request key, sample number), outcome, text, tokens
+    answers   one row a sample: (request key, sample number), outcome, text, tokens, reason
     calls     one row a call to the server: its fate, the tokens it counted, what it cost, the body as it came
     claims    samples that some process is asking for right now, with the most that the call can cost
 
@@ -30,11 +30,12 @@ from typing import Any, Literal, NamedTuple
 from filelock import FileLock, Timeout
 
 from tutelage.annotation.disk import is_shared
-from tutelage.annotation.outcomes import Fate, Outcome
+from tutelage.annotation.outcomes import Fate, Outcome, ending
 from tutelage.annotation.requests import Endpoint, Request
 from tutelage.errors import RunError
 
-VERSION = 1
+VERSION = 2
+"""1 had no reasons in its answers: see `_add_reasons`."""
 PATIENCE = 60
 """Seconds to wait while another process writes."""
 FEW = 100
@@ -48,7 +49,7 @@ CREATE TABLE calls (
     perhaps INTEGER NOT NULL, detail TEXT NOT NULL, server TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE answers (
     key TEXT NOT NULL, sample INTEGER NOT NULL, outcome TEXT NOT NULL, text TEXT NOT NULL, tokens INTEGER NOT NULL,
-    call INTEGER NOT NULL, PRIMARY KEY (key, sample));
+    call INTEGER NOT NULL, reason TEXT NOT NULL DEFAULT '', PRIMARY KEY (key, sample));
 CREATE TABLE claims (
     key TEXT NOT NULL, sample INTEGER NOT NULL, owner TEXT NOT NULL, reserved INTEGER NOT NULL, since REAL NOT NULL,
     PRIMARY KEY (key, sample)) WITHOUT ROWID;
@@ -65,6 +66,8 @@ class Answer(NamedTuple):
     text: str = ""
     tokens: int = 0
     """Tokens of the text; of several texts in one answer an equal part each."""
+    reason: str = ""
+    """Why the text is not whole, in the server's word; see `outcomes.Ending`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,15 +220,15 @@ class Store:
         )
         self._db.execute("UPDATE ledger SET spent = spent + ?, perhaps = perhaps + ?", (call.spent, call.perhaps))
         self._db.executemany(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key, sample) DO NOTHING",
-            [(key, a.sample, a.outcome, a.text, a.tokens, cursor.lastrowid) for a in answers],
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key, sample) DO NOTHING",
+            [(key, a.sample, a.outcome, a.text, a.tokens, cursor.lastrowid, a.reason) for a in answers],
         )
 
     def settle(self, key: str, answers: Iterable[Answer]) -> None:
         """Store the outcome of samples whose calls are stored already; within `writing`."""
         self._db.executemany(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT (key, sample) DO NOTHING",
-            [(key, a.sample, a.outcome, a.text, a.tokens) for a in answers],
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (key, sample) DO NOTHING",
+            [(key, a.sample, a.outcome, a.text, a.tokens, a.reason) for a in answers],
         )
 
     def release(self, key: str, samples: Sequence[int]) -> None:
@@ -283,14 +286,14 @@ class Store:
         """What is there of these requests, by key and sample."""
         wanted = set(keys)
         found: dict[str, dict[int, Answer]] = {}
-        for key, sample, outcome, text, tokens in self._answers(wanted):
+        for key, sample, outcome, text, tokens, reason in self._answers(wanted):
             if key in wanted:
-                found.setdefault(key, {})[sample] = Answer(sample, Outcome(outcome), text, tokens)
+                found.setdefault(key, {})[sample] = Answer(sample, Outcome(outcome), text, tokens, reason)
         return found
 
     def _answers(self, wanted: Collection[str]) -> Iterator[tuple[Any, ...]]:
         """Rows with those that are wanted among them: a few are looked up, for many the table is read once."""
-        query = "SELECT key, sample, outcome, text, tokens FROM answers"
+        query = "SELECT key, sample, outcome, text, tokens, reason FROM answers"
         if len(wanted) > FEW:
             yield from self._rows(query)
             return
@@ -380,10 +383,28 @@ class Store:
         if version == 0:
             for statement in SCHEMA.split(";\n"):
                 self._db.execute(statement)
+        elif version == 1:
+            self._add_reasons()
+        if version in (0, 1):
             self._db.execute(f"PRAGMA user_version = {VERSION}")
         self._db.execute("COMMIT")
-        if version not in (0, VERSION):
+        if version not in (0, 1, VERSION):
             raise RunError(f"{self.path}: written by another version ({version}, this one writes {VERSION}).")
+
+    def _add_reasons(self) -> None:
+        """Bring a store of version 1 up to date: why texts ended is read out of the answers as they came.
+
+        Any reason but `length` had been taken for the end of a whole text.
+        """
+        self._db.execute("ALTER TABLE answers ADD COLUMN reason TEXT NOT NULL DEFAULT ''")
+        for id, samples, body in self._db.execute("SELECT id, samples, body FROM calls WHERE length(body)"):
+            for sample, reason in zip(json.loads(samples), _reasons(zlib.decompress(body)), strict=False):
+                end = ending(reason)
+                if end.outcome is not Outcome.WRITTEN:
+                    self._db.execute(
+                        "UPDATE answers SET outcome = ?, reason = ? WHERE call = ? AND sample = ? AND outcome != ?",
+                        (end.outcome, end.reason, id, sample, Outcome.REFUSED),
+                    )
 
     @contextmanager
     def _explained(self) -> Generator[None]:
@@ -415,6 +436,15 @@ class Store:
     def _let_go(self) -> None:
         self._lock.release()
         (self._locks / self.owner).unlink(missing_ok=True)
+
+
+def _reasons(body: bytes) -> list[object]:
+    """The `finish_reason` of each choice of an answer; none where it is no such answer."""
+    try:
+        choices: Any = json.loads(body)["choices"]
+        return [choice.get("finish_reason") for choice in choices]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _packed(body: str) -> bytes:

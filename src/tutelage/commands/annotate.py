@@ -39,7 +39,7 @@ def annotate(
     preview: Annotated[int, typer.Option(help="Show what is sent for so many questions, and ask nothing.", min=0)] = 0,
     budget: Annotated[float | None, typer.Option(help="Never spend more, with what was spent before.")] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again for what failed, was rejected, refused or empty.")
+        bool, typer.Option("--retry-failed", help="Ask again for what failed, was rejected, refused, stopped or empty.")
     ] = False,
     batch: Annotated[
         str | None, typer.Option(help="write, submit or collect files of OpenAI's Batch API, at half price.")

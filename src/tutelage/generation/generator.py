@@ -13,7 +13,9 @@ class Written(NamedTuple):
     tokens: int
     """Tokens written, end mark included."""
     finished: bool
-    """False when the text was cut at the length limit."""
+    """False when the text was cut at the length limit, or ended for another reason before it was whole."""
+    reason: str = ""
+    """In the engine's word; empty where there is none but whole or too long."""
 
 
 class Generator(Protocol):

@@ -64,8 +64,14 @@ class VllmGenerator:
         )
         written: list[list[Written]] = [[] for _ in prompts]
         for n, output in zip(asked, found, strict=True):
-            texts = [Written(o.text, len(o.token_ids), o.finish_reason == "stop") for o in output.outputs]
+            texts = [_written(each) for each in output.outputs]
             written[n] = texts if len(texts) == samples else texts * samples
         if on_done:
             on_done({n: written[n] for n in asked})
         return written
+
+
+def _written(output: Any) -> Written:
+    """A text, and whether it is whole: vLLM says stop, length, abort, error or nothing."""
+    reason = output.finish_reason or "stop"
+    return Written(output.text, len(output.token_ids), reason == "stop", reason)

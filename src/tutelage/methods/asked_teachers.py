@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tutelage import checkpoints
 from tutelage.annotation.annotate import Finished, Wish, annotate
 from tutelage.annotation.budget import Price, Usage, in_money, read_price
-from tutelage.annotation.outcomes import RETRIED, Outcome
+from tutelage.annotation.outcomes import RETRIED, Outcome, label
 from tutelage.annotation.progress import Progress, Tell
 from tutelage.annotation.prompting import Prompt, SolvedQuestion, default_prompt, our_shots, shots_fingerprint
 from tutelage.annotation.reading import read_teacher
@@ -27,6 +27,7 @@ from tutelage.annotation.requests import Request
 from tutelage.annotation.round import Manner
 from tutelage.annotation.secrets import OFFICIAL, check_address, read_key
 from tutelage.annotation.store import Answer, Store, Totals
+from tutelage.annotation.thoughts import UNENDED, marks_note, solution_in
 from tutelage.errors import RecipeError, TaskError, TeacherError, all_problems
 from tutelage.formats import Format, get_format
 from tutelage.methods.written import Taught
@@ -53,7 +54,7 @@ FEW_FAILURES = 0.05
 
 
 MANY_CUT = 0.1
-"""With more texts cut off than this share, the limit is told of."""
+"""With more texts cut off than this share, the limit is told of; with more that hold strange tags, those are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,25 +370,51 @@ def read_taught(
     """Rationales out of the answers that are there; what has no text is counted by its outcome."""
     fmt = get_format(section.reads)
     rationales: list[Rationale] = []
-    outcomes: Counter[Outcome] = Counter()
+    said: list[str] = []
+    outcomes: Counter[str] = Counter()
+    unwritten: Counter[str] = Counter()
     for each in asked:
         for sample, answer in sorted(known.get(each.wish.request.key, {}).items()):
-            if sample < each.wish.samples:
-                outcomes[answer.outcome] += 1
-                if answer.outcome.has_text:
-                    rationales.append(_rationale(section, each, answer, fmt))
-    unwritten = {str(o): n for o, n in outcomes.items() if not o.has_text}
+            if sample >= each.wish.samples:
+                continue
+            ended = label(answer.outcome, answer.reason)
+            outcomes[ended] += 1
+            solution = solution_in(answer.text, section.reasoning_pairs) if answer.outcome.has_text else None
+            if solution is not None:
+                said.append(solution)
+                rationales.append(_rationale(section, each, answer, solution, fmt))
+            else:
+                unwritten[UNENDED if answer.outcome.has_text else ended] += 1
     notes = [f"{section.model}: {retried} samples were asked for again"] if retried else []
-    if outcomes[Outcome.CUT] > MANY_CUT * outcomes.total():
+    notes += _endings(section, unwritten, outcomes.total())
+    if told := marks_note(section.model or "", said, many=MANY_CUT):
+        notes.append(told)
+    return Taught(rationales, len(asked), notes, dict(unwritten), [_books(section, outcomes, totals)])
+
+
+def _endings(section: TeacherSection, unwritten: Mapping[str, int], total: int) -> list[str]:
+    """What to do where many texts did not end as a whole text does."""
+    notes: list[str] = []
+    cut = sum(n for name, n in unwritten.items() if name.startswith(Outcome.CUT))
+    if cut + unwritten.get(UNENDED, 0) > MANY_CUT * total:
+        unended = f", and {n:,} end in the middle of a thought" if (n := unwritten.get(UNENDED, 0)) else ""
+        limit = f"`teacher.max_tokens` ({section.max_tokens})"
         notes.append(
-            f"{section.model}: {outcomes[Outcome.CUT]:,} of {outcomes.total():,} texts reached `teacher.max_tokens` "
-            f"({section.max_tokens}). Raise it, ask for fewer `teacher.words`, or let a reasoning model think less."
+            f"{section.model}: {cut:,} of {total:,} texts reached {limit}{unended}. "
+            "Raise it, ask for fewer `teacher.words`, or let a reasoning model think less."
         )
-    return Taught(rationales, len(asked), notes, unwritten, [_books(section, outcomes, totals)])
+    stopped = {name: n for name, n in unwritten.items() if name.startswith(Outcome.STOPPED)}
+    if stopped:
+        counted = ", ".join(f"{n:,} {name.partition(': ')[2]}" for name, n in sorted(stopped.items()))
+        notes.append(
+            f"{section.model}: {sum(stopped.values()):,} of {total:,} texts are not learnt from, since their "
+            f"`finish_reason` is none of a whole text: {counted}. `--retry-failed` asks for them again."
+        )
+    return notes
 
 
-def _rationale(section: TeacherSection, asked: Asked, answer: Answer, fmt: Format) -> Rationale:
-    reading = read_teacher(without_thinking(answer.text), fmt)
+def _rationale(section: TeacherSection, asked: Asked, answer: Answer, solution: str, fmt: Format) -> Rationale:
+    reading = read_teacher(solution, fmt)
     return Rationale(
         question_id=asked.question.id,
         source=f"teacher:{section.model}",
@@ -397,24 +424,14 @@ def _rationale(section: TeacherSection, asked: Asked, answer: Answer, fmt: Forma
         verdict=None,
         passage_ids=tuple(passage.id for passage in asked.passages),
         tokens=answer.tokens,
-        finished=answer.outcome is not Outcome.CUT,
     )
 
 
-def without_thinking(text: str) -> str:
-    """What a reasoning model says after it has thought aloud between its marks; servers often leave these in.
-
-    Nothing where it has not come to an end: what it thought is no solution.
-    """
-    _, mark, after = text.rpartition("</think>")
-    return "" if not mark and after.lstrip().startswith("<think>") else after.strip()
-
-
-def _books(section: TeacherSection, outcomes: Mapping[Outcome, int], totals: Totals) -> dict[str, Json]:
+def _books(section: TeacherSection, outcomes: Mapping[str, int], totals: Totals) -> dict[str, Json]:
     price = price_of(section) if section.backend == "openai" else None
     return {
         "model": section.model,
-        "samples": {str(outcome): number for outcome, number in sorted(outcomes.items())},
+        "samples": dict(sorted(outcomes.items())),
         "calls": dict(totals.fates),
         "tokens_read": totals.tokens_read,
         "tokens_written": totals.tokens_written,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from tutelage.annotation.thoughts import UNENDED, marks_note, solution_in
 from tutelage.errors import RecipeError, TaskError, all_problems
-from tutelage.generation.recorded import Columns, read_recorded
-from tutelage.methods.asked_teachers import ASKED, Desk, ask_teacher, asked_source, check_asked, share_order
+from tutelage.generation.recorded import Columns, Recorded, read_recorded
+from tutelage.methods.asked_teachers import ASKED, MANY_CUT, Desk, ask_teacher, asked_source, check_asked, share_order
 from tutelage.methods.written import Taught, Teacher
 from tutelage.plugins import resolve
 from tutelage.recipe import TaskSection, TeacherSection
@@ -170,7 +172,20 @@ def _recorded(section: TeacherSection, task: TaskSection, questions: Sequence[Qu
     found = read_recorded(
         recorded_path(section, task), questions, samples=section.samples, columns=_columns(section, task)
     )
-    return Taught(list(found.rationales), len(questions), list(found.notes))
+    return _without_thoughts(section, found, len(questions))
+
+
+def _without_thoughts(section: TeacherSection, found: Recorded, asked: int) -> Taught:
+    """Recorded texts without what a reasoning model thought aloud in them."""
+    said = [(each, solution_in(each.text, section.reasoning_pairs)) for each in found.rationales]
+    rationales = [replace(each, text=text) for each, text in said if text is not None]
+    unended, shorter = len(said) - len(rationales), sum(text not in (None, each.text) for each, text in said)
+    notes = list(found.notes)
+    if shorter:
+        notes.append(f"what stands in tags of reasoning was left out of {shorter:,} recorded texts")
+    if told := marks_note("recorded texts", [each.text for each in rationales], many=MANY_CUT):
+        notes.append(told)
+    return Taught(rationales, asked, notes, {UNENDED: unended} if unended else {})
 
 
 def _columns(section: TeacherSection, task: TaskSection) -> Columns | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tutelage.recipe.section import Positive, Section, Share
 
@@ -89,6 +89,9 @@ class TeacherSection(Section):
     """Ask for about so many words at most."""
     reads: str = "answer-line"
     """The format in which the teacher says its answer; ours ask for a last line "Answer: ..."."""
+    reasoning_tags: list[str] | list[list[str]] = Field(default_factory=list[str])
+    """[opening, closing] around what this model thinks aloud, or several such pairs, besides the many that are known
+    (`<think>`, `[THINK]`, gpt-oss channels and so on). Thoughts are never taught."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """For `local`."""
     batch_tokens: Positive = 16384
@@ -107,6 +110,17 @@ class TeacherSection(Section):
     """{input: ..., output: ...} for a million tokens, or a YAML file with such a line for each model."""
     budget: Annotated[float, Field(gt=0)] | None = None
     """Never spend more; what this run folder's teacher has cost before counts."""
+
+    @field_validator("reasoning_tags")
+    @classmethod
+    def _paired(cls, given: list[str] | list[list[str]]) -> list[str] | list[list[str]]:
+        for pair in _pairs(given):
+            if len(pair) != 2 or not all(tag.strip() for tag in pair) or pair[0].strip() == pair[1].strip():
+                raise ValueError(
+                    f"{pair!r} is no pair of tags; write [opening, closing], e.g. ['<plan>', '</plan>'], or a list of "
+                    "such pairs"
+                )
+        return given
 
     @model_validator(mode="after")
     def _whole(self) -> TeacherSection:
@@ -135,12 +149,23 @@ class TeacherSection(Section):
         return self
 
     @property
+    def reasoning_pairs(self) -> tuple[tuple[str, str], ...]:
+        """`reasoning_tags` as pairs."""
+        return tuple((opening.strip(), closing.strip()) for opening, closing in _pairs(self.reasoning_tags))
+
+    @property
     def parts(self) -> list[tuple[float, TeacherSection]]:
         """The teachers of a mix with their shares; without a mix this one alone. Raises ValidationError."""
         if not self.mix:
             return [(1.0, self)]
         raw = self.model_dump(mode="json", exclude={"mix"})
         return [(each.share, TeacherSection.model_validate({**raw, **each.set})) for each in self.mix]
+
+
+def _pairs(given: list[str] | list[list[str]]) -> list[list[str]]:
+    """One pair or several as several."""
+    one = [tag for tag in given if isinstance(tag, str)]
+    return [one] if one else [tag for tag in given if not isinstance(tag, str)]
 
 
 OUR_PROMPTS = ("zero-shot", "few-shot", "hinted", "few-shot-hinted")
@@ -156,6 +181,7 @@ VOLATILE = frozenset(
 ASKING = frozenset(
     {"model", "endpoint", "temperature", "top_p", "max_tokens", "extra", "prompt", "hint", "shots", "shots_file"}
     | {"passages", "words", "reads", "mix", "choose", "long_share", "near_duplicates", "most_words"}
+    | {"reasoning_tags"}
 )
 """Keys that came later than the first recipes: where they say nothing new they are no part of a fingerprint either."""
 
