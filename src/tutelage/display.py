@@ -29,6 +29,12 @@ def show_problems(problems: Sequence[str], recipe: str) -> None:
         raise RecipeError(all_problems(f"{recipe}: {len(problems)} problem(s):", problems))
 
 
+def show_doubts(doubts: Sequence[str]) -> None:
+    """Print what stops nothing and should be looked at."""
+    for doubt in doubts:
+        print(f"warning: {doubt}", file=sys.stderr, flush=True)
+
+
 def print_plan(plans: Mapping[str, Mapping[str, Stage]], folder: Path) -> None:
     """Every job's stages, each marked as there or to do; a stage that several jobs share is named once."""
     table = Table("arm", "stage", "state", title=f"plan of {folder}", title_justify="left")

@@ -11,12 +11,14 @@ import gzip
 import importlib
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from tutelage.errors import TaskError
+from tutelage.precision import at_own_precision
 
 
 class Row(NamedTuple):
@@ -163,11 +165,27 @@ def _parquet(path: Path, problems: list[str]) -> list[Row]:
     # Imported by name: pyarrow ships no types.
     parquet: Any = importlib.import_module("pyarrow.parquet")
     try:
-        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+        table: Any = parquet.read_table(path)
+        rows: list[dict[str, Any]] = table.to_pylist()
     except (OSError, ValueError) as error:
         problems.append(f"{path.name}: not Parquet ({error})")
         return []
-    return [Row(f"{path.name}: row {number + 1}", number, values) for number, values in enumerate(rows)]
+    floats = _short_floats(table.schema)
+    return [
+        Row(f"{path.name}: row {number + 1}", number, _with_own_precision(values, floats))
+        for number, values in enumerate(rows)
+    ]
+
+
+def _short_floats(schema: Any) -> dict[str, Any]:
+    """Arrow's types of the columns that hold floats of 16 or 32 bits, by name."""
+    types = {str(field.name): field.type for field in schema}
+    return {name: kind for name, kind in types.items() if re.search(r"\b(?:half)?float\b", str(kind))}
+
+
+def _with_own_precision(values: Mapping[str, Any], floats: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row whose short floats are the decimals they stand for: Python's own floats have 64 bits."""
+    return {**values, **{name: at_own_precision(values[name], kind) for name, kind in floats.items()}}
 
 
 def _looks_like_hub(source: str) -> bool:
@@ -190,4 +208,9 @@ def _hub(source: str) -> list[Row]:
         raise TaskError(
             f"data set {source!r} cannot be loaded: {error}. Check its name and split, and the network."
         ) from error
-    return [Row(f"{source}: row {number + 1}", number, dict(values)) for number, values in enumerate(loaded)]
+    features = getattr(loaded, "features", None)
+    floats = _short_floats(features.arrow_schema) if features else {}
+    return [
+        Row(f"{source}: row {number + 1}", number, _with_own_precision(dict(values), floats))
+        for number, values in enumerate(loaded)
+    ]

@@ -167,7 +167,7 @@ def test_every_bad_row_is_told_at_once_with_its_line(tmp_path: Path):
         "rows.jsonl:8: expected an object {...}, got list",
         "rows.jsonl:9: 'question' is 5; expected a text",
         "rows.jsonl:10: 'answer' is null",
-        "rows.jsonl:11: 'answer' is [1]; expected a text or a number",
+        "rows.jsonl:11: 'answer' is [1]; expected a text, a number or a date",
     ):
         assert said in message
 
@@ -443,3 +443,78 @@ def test_a_failing_loader_from_outside_is_told_by_the_grader_too(tmp_path: Path,
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(TaskError, match="lab: no rows"):
         find_grader("tutelage_test_broken:load")
+
+
+# --- gold answers that are no texts
+
+
+def pens(golds: Sequence[object]) -> list[dict[str, Any]]:
+    """Questions whose rationales conclude n tenths."""
+    return [
+        {"question": f"What is {n} tenths?", "gold": gold, "why": f"So the answer is {n / 10:.1f}."}
+        for n, gold in enumerate(golds, start=1)
+    ]
+
+
+PENS = {"question": "question", "answer": "gold"}
+
+
+def golds(task: Task) -> set[str]:
+    return {question.answer for split in SPLITS for question in task.questions[split]}
+
+
+def test_gold_floats_are_read_at_their_own_precision(tmp_path: Path):
+    """Of 24 right rationales 12 were dropped with JSON's floats, 19 with those of Parquet."""
+    import pyarrow
+    from pyarrow import parquet
+
+    expected = {NUMBER.canonical(f"{n / 10:.1f}") for n in range(1, 31)}
+    floats = [0.1 * n for n in range(1, 31)]
+    rows = pens(floats)
+    (tmp_path / "f.csv").write_text("question,gold\n" + "".join(f"{r['question']},{r['gold']!r}\n" for r in rows))
+    jsonl(tmp_path / "f.jsonl", rows)
+    table = pyarrow.Table.from_pylist(rows)
+    for name, kind in (("double", pyarrow.float64()), ("float", pyarrow.float32()), ("half", pyarrow.float16())):
+        column = table["gold"].cast(kind)
+        parquet.write_table(table.set_column(1, "gold", column), tmp_path / f"{name}.parquet")
+    decimals = pyarrow.array([f"{n / 10:.2f}" for n in range(1, 31)]).cast(pyarrow.decimal128(10, 2))
+    parquet.write_table(table.set_column(1, "gold", decimals), tmp_path / "decimal.parquet")
+    for name in ("f.csv", "f.jsonl", "double.parquet", "float.parquet", "half.parquet", "decimal.parquet"):
+        assert golds(load(tmp_path / name, fields=PENS)) == expected, name
+
+
+def test_whole_floats_are_whole_numbers(tmp_path: Path):
+    """A column of whole numbers with one gap is one of floats to pandas: 2.0 is the third choice, and 3.0 is 3."""
+    rows = [{"q": f"Which is it, {n}?", "a": float(n % 3), "c": ["red", "green", "blue"]} for n in range(9)]
+    fields = {"question": "q", "answer": "a", "choices": "c"}
+    assert golds(load(jsonl(tmp_path / "l.jsonl", rows), answers="letter", fields=fields)) == {"A", "B", "C"}
+    rows = [{"question": f"How many, {n}?", "answer": float(n)} for n in range(9)]
+    assert golds(load(jsonl(tmp_path / "w.jsonl", rows), answers="words")) == {str(n) for n in range(9)}
+
+
+def test_dates_and_numbers_among_choices_are_read(tmp_path: Path):
+    """As a person would write them."""
+    import datetime
+
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = [{"question": f"When, {n}?", "answer": datetime.date(2021, 5, n)} for n in range(1, 9)]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "d.parquet")
+    assert golds(load(tmp_path / "d.parquet", answers="words")) == {f"2021-05-0{n}" for n in range(1, 9)}
+    rows = [{"q": f"How much, {n}?", "a": "B", "c": [0.1 * 3, 0.1 * n]} for n in range(4, 9)]
+    task = load(
+        jsonl(tmp_path / "c.jsonl", rows), answers="letter", fields={"question": "q", "answer": "a", "choices": "c"}
+    )
+    assert {question.choices[0] for split in SPLITS for question in task.questions[split]} == {"0.3"}
+
+
+def test_what_is_no_number_is_no_gold_answer(tmp_path: Path):
+    """NaN is how pandas writes a gap, and would become the word "nan"."""
+    path = tmp_path / "n.jsonl"
+    rows = [{"question": f"{n}?", "answer": gold} for n, gold in enumerate([float("nan"), float("-inf"), 1])]
+    jsonl(path, rows)
+    with pytest.raises(TaskError) as told:
+        load(path, answers="words")
+    assert "n.jsonl:1: 'answer' is null" in str(told.value)
+    assert "n.jsonl:2: 'answer' is -inf, which is no answer" in str(told.value)

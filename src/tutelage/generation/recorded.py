@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from tutelage.errors import TaskError, all_problems
+from tutelage.precision import as_text
 from tutelage.rows import Row, read_rows
 from tutelage.types import Question, Rationale, Verdict
 
@@ -192,7 +193,9 @@ def _written(
         problems.append(f"{row.where}: expected a rationale, or a list of them; the row has {', '.join(row.values)}")
     else:
         named = tuple((kind, _plain(str(value))) for kind, value in keys)
-        return _Written(named, tuple(cast("list[str]", listed)), None if concluded is None else str(concluded), vouched)
+        return _Written(
+            named, tuple(cast("list[str]", listed)), None if concluded is None else as_text(concluded), vouched
+        )
     return None
 
 

@@ -13,7 +13,7 @@ from tutelage.annotation.store import Store
 from tutelage.errors import RecipeError, all_problems
 from tutelage.methods.asked_teachers import ASKED, Asked, Desk, asked_of
 from tutelage.methods.estimate import estimate
-from tutelage.methods.sources import annotate, parts_of, share_of, source_of
+from tutelage.methods.sources import annotate, contradiction, parts_of, share_of, source_of
 from tutelage.methods.written import Taught
 from tutelage.rationales.choose import choose_kept
 from tutelage.rationales.keep import Kept
@@ -82,6 +82,8 @@ def write(study: Study, desk: Desk) -> Annotated:
         graded(r, questions[r.question_id], study.task.answer_type, trust_file=teacher.trust_file)
         for r in written.rationales
     ]
+    if told := contradiction(teacher, study.task, study.recipe.task, written.rationales, judged):
+        written = written._replace(notes=[*written.notes, told])
     return Annotated(written, judged, chosen(judged, teacher, questions))
 
 

@@ -31,6 +31,7 @@ from tutelage.annotation.thoughts import UNENDED, marks_note, solution_in
 from tutelage.errors import RecipeError, TaskError, TeacherError, all_problems
 from tutelage.formats import Format, get_format
 from tutelage.methods.written import Taught
+from tutelage.precision import as_text
 from tutelage.recipe import TaskSection, TeacherSection
 from tutelage.rows import read_rows
 from tutelage.runs import Json, fingerprint
@@ -212,8 +213,8 @@ def _read_shots(section: TeacherSection) -> list[SolvedQuestion]:
                 f"{row.where}: expected question, rationale and answer; the row has {', '.join(row.values)}"
             )
             continue
-        choices = tuple(map(str, row.values.get("choices") or ()))
-        found.append(SolvedQuestion(str(question), choices, str(rationale), str(answer)))
+        choices = tuple(map(as_text, row.values.get("choices") or ()))
+        found.append(SolvedQuestion(str(question), choices, str(rationale), as_text(answer)))
     if problems:
         raise TaskError(all_problems(f"teacher.shots_file: {section.shots_file}:", problems))
     return found

@@ -16,13 +16,14 @@ from tutelage.methods.corpora import open_corpus
 from tutelage.methods.gold_documents import missing_documents
 from tutelage.methods.jobs import jobs_of, method_of, plan
 from tutelage.methods.knowledge import open_index
-from tutelage.methods.sources import check_teacher, load_task
+from tutelage.methods.sources import annotate, check_teacher, contradiction, load_task
 from tutelage.plugins import resolve
 from tutelage.rationales.verify import check_options
 from tutelage.recipe import Arm, KnowledgeSection, Recipe, RerankerSection, SoftLabelSection, TaskSection
 from tutelage.retrieval.reranker import RERANKERS
 from tutelage.retrieval.retriever import RETRIEVERS
 from tutelage.runs import Stage
+from tutelage.tasks.grading import graded
 from tutelage.tasks.task import Task
 
 
@@ -31,6 +32,19 @@ def problems(recipe: Recipe) -> list[str]:
     found: list[str] = []
     task = _task(recipe, found)
     return list(dict.fromkeys([*found, *(problem for arm in recipe.arms for problem in _arm(recipe, arm, task))]))
+
+
+def doubts(recipe: Recipe) -> list[str]:
+    """What stops no run, and yet makes its outcome doubtful, as far as data files tell."""
+    teacher = recipe.teacher
+    if teacher is None or teacher.backend != "recorded" or not any("teacher" in _needs(arm) for arm in recipe.arms):
+        return []
+    task = load_task(recipe.task)
+    questions = {q.id: q for split in ("train", "dev") for q in task.questions[split]}
+    written = annotate(teacher, recipe.task, list(questions.values())).rationales
+    judged = [graded(r, questions[r.question_id], task.answer_type, trust_file=teacher.trust_file) for r in written]
+    told = contradiction(teacher, task, recipe.task, written, judged)
+    return [told] if told else []
 
 
 def plans(recipe: Recipe, folder: Path) -> dict[str, dict[str, Stage]]:
@@ -49,7 +63,7 @@ def _arm(recipe: Recipe, arm: Arm, task: Task | None) -> Iterator[str]:
     yield from _failure("format", lambda: get_format(seen.format))
     yield from _failure("arms", lambda: method_of(arm))
     yield from _failure("student.model", lambda: checkpoints.fingerprint(seen.student.model))
-    needs = METHODS[arm.method].needs if arm.method in METHODS else frozenset[str]()
+    needs = _needs(arm)
     if "teacher" in needs:
         yield from _teacher(seen, arm)
         yield from _verifier(seen, task)
@@ -59,6 +73,10 @@ def _arm(recipe: Recipe, arm: Arm, task: Task | None) -> Iterator[str]:
         yield from _knowledge(seen, arm, task, reranked="reranker" in needs)
     if "few-shot" in arm.method and task:
         yield from _shots("few_shot.shots", seen.few_shot.shots, task)
+
+
+def _needs(arm: Arm) -> frozenset[str]:
+    return METHODS[arm.method].needs if arm.method in METHODS else frozenset[str]()
 
 
 def _teacher(recipe: Recipe, arm: Arm) -> Iterator[str]:

@@ -22,7 +22,7 @@ from tutelage.runs import Json
 from tutelage.tasks import load as tasks
 from tutelage.tasks.published import locate, recorded_paths
 from tutelage.tasks.task import Task
-from tutelage.types import Question
+from tutelage.types import Question, Rationale, Verdict
 
 
 def load_task(section: TaskSection) -> Task:
@@ -173,6 +173,34 @@ def _recorded(section: TeacherSection, task: TaskSection, questions: Sequence[Qu
         recorded_path(section, task), questions, samples=section.samples, columns=_columns(section, task)
     )
     return _without_thoughts(section, found, len(questions))
+
+
+def contradiction(
+    section: TeacherSection, task: Task, table: TaskSection, written: Sequence[Rationale], judged: Sequence[Rationale]
+) -> str | None:
+    """A warning where most rationales of a file conclude another answer than the file's own gold one; else None.
+
+    Those count that stand beside the answers in the user's file, or that a file vouches for. `judged` are `written`,
+    graded, in the same order.
+    """
+    own = section.backend == "recorded" and _columns(section, table) is not None
+    pairs = zip(written, judged, strict=True)
+    claimed = [after for before, after in pairs if own or (before.answer is None and before.verdict is Verdict.CORRECT)]
+    wrong = [each for each in claimed if each.verdict is Verdict.WRONG]
+    if len(wrong) <= CONTRADICTED * len(claimed) or section.backend != "recorded":
+        return None
+    gold = {q.id: q for questions in task.questions.values() for q in questions}
+    first = gold[wrong[0].question_id]
+    where = first.meta.get("where", first.id)
+    return (
+        f"{recorded_path(section, table).name}: {len(wrong):,} of {len(claimed):,} rationales conclude another answer "
+        f"than the gold one, and are dropped as wrong: {wrong[0].answer!r} at {where}, where it is {first.answer!r}. "
+        f"Is the right column named as the answer, and is `task.answers` ({task.answer_type.name}) its type?"
+    )
+
+
+CONTRADICTED = 0.5
+"""With a larger share of a file's rationales wrong by its own gold answers, these are rather to blame."""
 
 
 def _without_thoughts(section: TeacherSection, found: Recorded, asked: int) -> Taught:

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from tutelage.errors import TaskError, all_problems
 from tutelage.formats import Format
+from tutelage.precision import as_text
 from tutelage.rows import Row, read_rows
 from tutelage.tasks.answers import AnswerType
 from tutelage.tasks.questions import Fields, read_item
@@ -144,7 +145,7 @@ def _question_of(
     if item is not None:
         return Question(id, "", "test", item.text, item.choices, item.answer)
     if known is not None:
-        gold = answer_type.canonical(str(row.values["answer"]), known.choices)
+        gold = answer_type.canonical(as_text(row.values["answer"]), known.choices)
         if gold is None or not answer_type.same(gold, known.answer):
             problems.append(f"{row.where}: answer {row.values['answer']!r}, but the task has {known.answer!r}")
             return None

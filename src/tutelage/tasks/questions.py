@@ -10,16 +10,20 @@ Whatever is wrong with a row is told with its place; a row is taken whole or not
 
 from __future__ import annotations
 
+import datetime
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
+from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 from tutelage.errors import TaskError
 from tutelage.formats import LETTERS
 from tutelage.plugins import unknown
+from tutelage.precision import as_text, is_missing
 from tutelage.rows import Row
 from tutelage.tasks.answers import LETTER, AnswerType
 from tutelage.tasks.task import Item
@@ -144,7 +148,8 @@ def _canonical(
 
 def _value(row: Row, name: str, problems: list[str]) -> Any:
     value = row.values.get(name)
-    if value is None:
+    if is_missing(value):
+        value = None
         problems.append(
             f"{row.where}: {name!r} is null"
             if name in row.values
@@ -168,11 +173,18 @@ def _string(row: Row, name: str, problems: list[str]) -> str | None:
 
 def _gold(row: Row, name: str, problems: list[str]) -> str | int | bool | None:
     value = _value(row, name, problems)
-    if value is None or isinstance(value, (str, int)):
+    if hasattr(value, "dtype") and hasattr(value, "item"):  # a scalar of numpy's, from a loader of the user's
+        value = as_text(value) if str(value.dtype) == "float32" else value.item()
+    if value is None or isinstance(value, (int, bool)):
         return value
-    if isinstance(value, float):
-        return repr(value)
-    problems.append(f"{row.where}: {name!r} is {_shown(value)}; expected a text or a number")
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
+        problems.append(f"{row.where}: {name!r} is {value}, which is no answer")
+        return None
+    if isinstance(value, float | Decimal):
+        return int(value) if value == int(value) else as_text(value)
+    if isinstance(value, (str, datetime.date)):
+        return as_text(value)
+    problems.append(f"{row.where}: {name!r} is {_shown(value)}; expected a text, a number or a date")
     return None
 
 
@@ -209,7 +221,7 @@ def _choices(row: Row, names: str | Sequence[str] | None, problems: list[str]) -
 def _texts(row: Row, values: list[Any], problems: list[str]) -> tuple[str, ...] | None:
     while values and values[-1] in (None, ""):
         values.pop()
-    texts = tuple(str(value).strip() for value in values if value is not None)
+    texts = tuple(as_text(value).strip() for value in values if value is not None)
     if len(texts) < 2 or len(texts) < len(values) or not all(texts) or len(texts) > len(LETTERS):
         problems.append(
             f"{row.where}: choices {_shown(values)}; expected 2 to {len(LETTERS)} texts, none of them empty"
