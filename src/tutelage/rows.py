@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from tutelage.decimals import at_own_precision
 from tutelage.errors import TaskError
-from tutelage.precision import at_own_precision
 
 
 class Row(NamedTuple):

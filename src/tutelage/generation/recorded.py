@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from tutelage.decimals import as_text
 from tutelage.errors import TaskError, all_problems
-from tutelage.precision import as_text
 from tutelage.rows import Row, read_rows
 from tutelage.types import Question, Rationale, Verdict
 

@@ -28,10 +28,10 @@ from tutelage.annotation.round import Manner
 from tutelage.annotation.secrets import OFFICIAL, check_address, read_key
 from tutelage.annotation.store import Answer, Store, Totals
 from tutelage.annotation.thoughts import UNENDED, marks_note, solution_in
+from tutelage.decimals import as_text
 from tutelage.errors import RecipeError, TaskError, TeacherError, all_problems
 from tutelage.formats import Format, get_format
 from tutelage.methods.written import Taught
-from tutelage.precision import as_text
 from tutelage.recipe import TaskSection, TeacherSection
 from tutelage.rows import read_rows
 from tutelage.runs import Json, fingerprint

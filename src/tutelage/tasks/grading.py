@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tutelage.decimals import as_text
 from tutelage.errors import TaskError, all_problems
 from tutelage.formats import Format
-from tutelage.precision import as_text
 from tutelage.rows import Row, read_rows
 from tutelage.tasks.answers import AnswerType
 from tutelage.tasks.questions import Fields, read_item

@@ -20,10 +20,10 @@ from dataclasses import fields as dataclass_fields
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
+from tutelage.decimals import as_text, is_missing
 from tutelage.errors import TaskError
 from tutelage.formats import LETTERS
 from tutelage.plugins import unknown
-from tutelage.precision import as_text, is_missing
 from tutelage.rows import Row
 from tutelage.tasks.answers import LETTER, AnswerType
 from tutelage.tasks.task import Item

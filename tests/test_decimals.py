@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.precision import as_text, at_own_precision, float32_text, is_missing, number_text
+from tutelage.decimals import as_text, at_own_precision, float32_text, is_missing, number_text
 
 
 @pytest.mark.parametrize(
