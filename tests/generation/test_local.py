@@ -18,8 +18,12 @@ PROMPTS = ["Tova has 12 beads", "Is it so?", "The quick brown fox jumps over the
 
 @pytest.fixture(params=["t5", "gpt"])
 def lm(request: pytest.FixtureRequest, tiny_t5_folder: Path, tiny_gpt_folder: Path) -> LanguageModel:
-    """With sharper weights than at birth, so that texts differ between prompts."""
-    lm = load(tiny_t5_folder if request.param == "t5" else tiny_gpt_folder)
+    """With sharper weights than at birth, so that texts differ between prompts.
+
+    In double precision: in single one, rounding, which differs between batches, decides between two tokens that are
+    nearly as likely.
+    """
+    lm = load(tiny_t5_folder if request.param == "t5" else tiny_gpt_folder, dtype=torch.float64)
     with torch.no_grad():
         for parameter in lm.model.parameters():
             if parameter.ndim > 1:
