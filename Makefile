@@ -8,14 +8,17 @@ export OMP_NUM_THREADS ?= 1
 
 STEPS := reasoning-distillation, augmentation only, soft labels only, mentor-kd
 
-.PHONY: demo test lint format checkpoints clean
+.PHONY: demo test test-all lint format checkpoints clean
 
 demo: $(READY)   ## distil students on the bundled tasks, print the tables, write demo-out/*/report.html
 	$(BIN)/tutelage run pocket/kard --out demo-out/atlas
 	$(BIN)/tutelage run pocket/mentor-kd seeds=[1] "arms=[$(STEPS)]" --out demo-out/steps
 
-test: lint       ## every check: lint, types, imports, and all tests
+test: lint       ## every check: lint, types, imports, and all tests but those marked `long`
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+test-all: lint   ## with the long ones too: numeric tests under other kernels, simulations (hours on two cores)
+	$(BIN)/pytest -n 2 --dist loadgroup -m ""
 
 lint: $(READY)   ## ruff, pyright, import-linter
 	$(BIN)/ruff check .

@@ -12,6 +12,38 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads add up in another order every time
 
+NUMERIC = (
+    "benchmarks",
+    "evaluation",
+    "generation",
+    "methods",
+    "rationales/test_diverse.py",
+    "rationales/test_verify.py",
+    "retrieval/test_bm25_scores.py",
+    "retrieval/test_rerankers.py",
+    "retrieval/test_retrievers.py",
+    "retrieval/test_vectors.py",
+    "test_few_shot.py",
+    "test_models.py",
+    "test_seeds.py",
+    "training",
+)
+"""Folders and files whose results are sums of floating-point numbers; `test_kernels.py` runs them under each kernel."""
+LONG = 3 * 60 * 60
+"""Seconds that a test marked `long` may take."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what computes as `numeric`, and give tests marked `long` their time."""
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent)
+        if any(place.is_relative_to(numeric) for numeric in NUMERIC):
+            item.add_marker("numeric")
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG))
+
+
 SENTENCES = [
     "Tova has 12 beads and finds 5 more. How many beads has Tova?",
     "Tova starts with 12. 12 + 5 = 17. --> 17",
