@@ -118,10 +118,10 @@ def test_most_rationales_are_kept_and_every_sample_is_accounted_for(run: Path):
 
 
 def test_the_student_learns_sums_it_never_saw(run: Path):
-    """The whole way is for this: 62% was measured, and who guesses among the totals is right in 5%."""
+    """The whole way is for this: who guesses among the totals is right in 5%, three of 60. 62% was measured."""
     report = json.loads((run / "report.json").read_text())
     [student] = [arm for arm in report["arms"] if arm["arm"] == "reasoning-distillation"]
-    assert student["accuracy"] > 0.35
+    assert student["accuracy"] > 0.2
 
 
 def test_the_report_says_what_it_cost(run: Path):
