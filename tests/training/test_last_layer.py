@@ -238,7 +238,7 @@ def test_a_network_learns_the_same_with_and_without_logits(lm: LanguageModel, tm
     assert mine[1].keys() == theirs[1].keys()
     size = max(float(gradient.abs().max()) for gradient in theirs[1].values())
     for name, gradient in mine[1].items():
-        torch.testing.assert_close(gradient, theirs[1][name], rtol=0, atol=size * (2e-2 if half else 1e-5), msg=name)
+        torch.testing.assert_close(gradient, theirs[1][name], rtol=0, atol=size * (5e-2 if half else 1e-5), msg=name)
 
 
 def test_logits_that_are_bent_behind_the_layer_are_made(tiny_gpt_folder: Path, tmp_path: Path):

@@ -98,7 +98,7 @@ def result(start: Path, teaching: Teaching, batches: Sequence[Sequence[int]] = (
 def assert_close(a: Result, b: Result, tolerance: float) -> None:
     assert a.sum == pytest.approx(b.sum, rel=tolerance)
     assert a.count == b.count
-    assert a.terms == pytest.approx(b.terms, rel=tolerance)
+    assert a.terms == pytest.approx(b.terms, rel=tolerance, abs=tolerance * abs(b.sum))
     assert a.gradient.keys() == b.gradient.keys()
     size = max(float(gradient.abs().max()) for gradient in a.gradient.values())
     for name, gradient in a.gradient.items():
@@ -203,7 +203,7 @@ def test_weight_zero_is_the_targets_alone(start: Path, mentor: Path, tmp_path: P
     folder = soft_labels(mentor, tmp_path / "labels")
     without = FromMentor(str(mentor), "m", weight=0.0) if live else FromSoftLabels(folder, "c", weight=0.0)
     found, plain = result(start, without), result(start, FromTargets())
-    assert found.terms == {"rationale": pytest.approx(plain.sum, rel=1e-6), "soft": 0.0}
+    assert found.terms == {"rationale": pytest.approx(plain.sum, rel=1e-5), "soft": 0.0}
     plain.terms = found.terms
     assert_close(found, plain, 1e-5)
 
