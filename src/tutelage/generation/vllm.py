@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from tutelage.checkpoints import locate
 from tutelage.errors import ModelError
 from tutelage.generation.generator import Written
 
@@ -27,7 +28,7 @@ class VllmGenerator:
                 "teacher.backend vllm: vLLM is not installed. `pip install tutelage[vllm]` on a machine with a GPU, or "
                 "serve the model (`vllm serve`) and use `backend: openai` with its `base_url`."
             ) from error
-        self._model, self._chat = self._vllm.LLM(model=model), chat
+        self._model, self._chat = self._vllm.LLM(model=str(locate(model) or model)), chat
         self._max_new_tokens, self._name = max_new_tokens, model
 
     @property

@@ -108,7 +108,8 @@ def check_asked(section: TeacherSection) -> None:
             raise RecipeError("teacher.prices: missing, and a budget needs them")
         if price is not None and section.max_tokens is None and section.budget is not None:
             raise RecipeError("teacher.max_tokens: null, so that no call has a highest price. Set it.")
-    else:
+    elif section.model is not None:
+        checkpoints.check(section.model)
         _weights(section)
 
 
@@ -137,8 +138,7 @@ def _weights(section: TeacherSection) -> str | None:
     """Digest of a model on this machine; None for a server's, whose name is all that is known of it."""
     if section.backend == "openai" or section.model is None:
         return None
-    folder = checkpoints.locate(section.model)
-    files = sorted((path.name, path.stat()) for path in folder.iterdir()) if folder else []
+    files = [(path.name, path.stat()) for path in checkpoints.files(section.model)]
     return _digest(section.model, tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in files))
 
 

@@ -62,7 +62,7 @@ def _arm(recipe: Recipe, arm: Arm, task: Task | None) -> Iterator[str]:
         return
     yield from _failure("format", lambda: get_format(seen.format))
     yield from _failure("arms", lambda: method_of(arm))
-    yield from _failure("student.model", lambda: checkpoints.fingerprint(seen.student.model))
+    yield from _failure("student.model", lambda: checkpoints.check(seen.student.model))
     needs = _needs(arm)
     if "teacher" in needs:
         yield from _teacher(seen, arm)
@@ -91,7 +91,7 @@ def _verifier(recipe: Recipe, task: Task | None) -> Iterator[str]:
     verifier = recipe.verifier
     if verifier is None:
         return
-    yield from _failure("verifier.model", lambda: checkpoints.fingerprint(verifier.model))
+    yield from _failure("verifier.model", lambda: checkpoints.check(verifier.model))
     if task:
         yield from _failure("verifier", lambda: check_options(task.answer_type.name))
         yield from _shots("verifier.shots", verifier.shots, task)
@@ -109,7 +109,7 @@ def _mentors(recipe: Recipe, arm: Arm, *, alone: bool) -> Iterator[str]:
         yield f"mentor: missing, and arm {arm.name!r} learns from one"
     for depth, mentor in enumerate(reversed(recipe.mentors)):
         key = ".".join(["mentor"] * (depth + 1))
-        yield from _failure(f"{key}.model", lambda model=mentor.model: checkpoints.fingerprint(model))
+        yield from _failure(f"{key}.model", lambda model=mentor.model: checkpoints.check(model))
     soft, chain = recipe.soft_labels, [mentor.model for mentor in recipe.mentors]
     learners = [*chain[1:], *([] if alone else [recipe.student.model])]  # asked itself, a mentor lends nothing
     for lender, learner in zip(chain, learners, strict=False) if soft.weight else ():
@@ -159,10 +159,10 @@ def _reranker(reranker: RerankerSection) -> Iterator[str]:
 
 def check_base(base: str) -> None:
     """Raise ModelError for a checkpoint that is not there or, as far as its files tell, has no encoder to train."""
-    if checkpoints.locate(base):
-        from tutelage.training.reranking.network import read_base
+    if checkpoints.describe(base):
+        from tutelage.training.reranking.network import read_config
 
-        read_base(base, lambda source, longest: None)
+        read_config(base)
 
 
 def check_lending(mentor: str, student: str) -> None:

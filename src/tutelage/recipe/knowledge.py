@@ -23,7 +23,7 @@ class RerankerSection(Section):
     """late-interaction (ColBERT), whose vectors of passages are kept, cross-encoder, or with `path:` also
     "package.module:Class", a reranker of your own."""
     base: str | None = None
-    """The encoder it starts from: a hub name, a folder, or pocket/nano."""
+    """The encoder it starts from: a hub name, a folder, package:NAME, a GGUF file of a T5, or pocket/nano."""
     path: str | None = None
     """Instead of training one: a trained reranker, a folder or a hub name."""
     epochs: Positive = 3

@@ -23,7 +23,8 @@ class LearnerSection(Section):
     """A model that learns, and how."""
 
     model: str
-    """A hub name, a local folder, or a bundled checkpoint: pocket/nano, pocket/mini, pocket/causal-nano."""
+    """A hub name, a local folder, a GGUF file, package:NAME for the model in an installed Python package, or a bundled
+    checkpoint: pocket/nano, pocket/mini, pocket/causal-nano."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     epochs: Positive = 10
     batch_size: Positive = 8

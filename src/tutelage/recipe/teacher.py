@@ -61,7 +61,7 @@ class TeacherSection(Section):
 
     # --- who is asked, and how: openai, local, vllm
     model: str | None = None
-    """As the server calls it; for `local` and `vllm` a hub name or a folder."""
+    """As the server calls it; for `local` and `vllm` as a student: hub name, folder, GGUF file, package:NAME."""
     base_url: str | None = None
     """The server's address, ending in /v1; without it OpenAI's own."""
     api_key_env: str | None = None

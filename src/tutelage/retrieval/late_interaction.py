@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.checkpoints import locate
+from tutelage.checkpoints import locate, source_of
 from tutelage.errors import ModelError
 from tutelage.models import quiet
 from tutelage.retrieval.reranker import passage_text
@@ -102,6 +102,10 @@ class LateInteraction:
 def trained_model(source: str | Path) -> Path | None:
     """The folder of a reranker's checkpoint: `source` or its `model`; None for a hub name. Raises ModelError."""
     inner = Path(source) / "model"
+    if not inner.is_dir() and (found := source_of(str(source))) and found.is_file():
+        raise ModelError(
+            f"{str(source)!r} is a GGUF file, which holds no reranker. Train one: `base:` instead of `path:`."
+        )
     return inner if (inner / "modules.json").is_file() else locate(str(source))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from tutelage.checkpoints import locate
+from tutelage.checkpoints import describe, locate
 from tutelage.errors import ModelError
 from tutelage.models import LoraSettings
 from tutelage.plugins import resolve
@@ -81,16 +81,29 @@ def new_network(base: str | Path, settings: RerankerSettings, *, seed: int) -> A
 def read_base(name: str, make: Callable[[str, int], Any]) -> Any:
     """What `make` makes of a base, given its folder or hub name and how many tokens it can read."""
     from safetensors import SafetensorError
+
+    config = read_config(name)
+    try:
+        return make(str(locate(name) or name), getattr(config, "max_position_embeddings", None) or 10**6)
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise _no_encoder(name, error) from error
+
+
+def read_config(name: str) -> Any:
+    """The configuration of a base. Raises ModelError where it is not there, or not that of an encoder."""
     from transformers import AutoConfig
 
-    source = str(locate(name) or name)
     try:
-        config = AutoConfig.from_pretrained(source)
-        check_encodes(config, name)
-        return make(source, getattr(config, "max_position_embeddings", None) or 10**6)
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"model {name!r} cannot be loaded as an encoder: {reason}") from error
+        config = AutoConfig.from_pretrained(str(describe(name) or name))
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _no_encoder(name, error) from error
+    check_encodes(config, name)
+    return config
+
+
+def _no_encoder(name: str, error: Exception) -> ModelError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ModelError(f"model {name!r} cannot be loaded as an encoder: {reason}")
 
 
 def check_encodes(config: Any, name: str) -> None:
