@@ -150,14 +150,18 @@ def ask(
         bool, typer.Option("--explain", help="Ask a step-by-step student, which answers at once, for its reasons.")
     ] = False,
 ) -> None:
-    """Ask a trained student one question; it explains, then answers, and tells the passages it was shown."""
+    """Ask a trained student one question; it explains, then answers.
+
+    Below the answer are the passages it was shown: path of the document, id, title and text.
+    """
     from tutelage.methods.ask import ask as ask_student
 
     answer = ask_student(student, question, choices or (), explain=explain)
     typer.echo(answer.rationale)
     typer.echo(f"answer    {answer.answer if answer.answer is not None else '(none could be read)'}")
-    for passage in answer.passages:
-        typer.echo(f"passage   {passage.title + '. ' if passage.title else ''}{passage.text}")
+    for passage, document in zip(answer.passages, answer.documents, strict=True):
+        typer.echo(f"passage   {f'{document}  ' if document else ''}[{passage.id}]")
+        typer.echo(f"          {passage.title + '. ' if passage.title else ''}{passage.text}")
 
 
 app.add_typer(annotate.app)

@@ -311,8 +311,9 @@ def test_the_command_line_tells_the_passages_below_the_answer(finished: Finished
     ask_command(finished.out / "students" / "kard-seed1", finished.questions[row["question_id"]].text, None, False)
     passage = corpus_of(finished.world)[row["hits"][0]["passage_id"]]
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == f"passage   {passage.title}. {passage.text}"
-    assert lines[-2].startswith("answer    ")
+    assert lines[-1] == f"          {passage.title}. {passage.text}"
+    assert lines[-2] == f"passage   [{passage.id}]"
+    assert lines[-3].startswith("answer    ")
 
 
 # --- the gate

@@ -30,6 +30,8 @@ class Reply(NamedTuple):
     """In canonical form; None when none could be read."""
     passages: tuple[Passage, ...]
     """Those that stood before the question, best first; the last may be shortened to fit."""
+    documents: tuple[str | None, ...] = ()
+    """For each passage the path of the document that it was cut from; None for a row of a file."""
 
 
 def ask(student: Path, text: str, choices: Sequence[str] = (), *, explain: bool = False) -> Reply:
@@ -53,7 +55,8 @@ def ask(student: Path, text: str, choices: Sequence[str] = (), *, explain: bool 
         raise ModelError(f"{student} learnt no explaining apart from answering. Ask it without --explain.")
     fmt, answers = get_format(card["format"]).prefixed(prefix), resolve(card["answers"], ANSWER_TYPES, "answer type")
     question = Question(question_id(card["task"], text, tuple(choices)), card["task"], "test", text, tuple(choices), "")
-    found = LookUp(student, card["knowledge"]).passages(question) if "knowledge" in card else []
+    look_up = LookUp(student, card["knowledge"]) if "knowledge" in card else None
+    found = look_up.passages(question) if look_up else []
     model = models.load(str(student.resolve()))
     limits = {"max_prompt_tokens": card["max_prompt_tokens"], "max_target_tokens": card["max_target_tokens"]}
     room = models.prompt_room(model, **limits) or card["max_prompt_tokens"]
@@ -69,7 +72,9 @@ def ask(student: Path, text: str, choices: Sequence[str] = (), *, explain: bool 
         passages={question.id: shown.last.passages},
         prompt=lambda asked, passages: shown.prompt,
     )
-    return Reply(prediction.rationales[0].text, prediction.answer, shown.last.passages)
+    passages = shown.last.passages
+    documents = look_up.documents(passages) if look_up else []
+    return Reply(prediction.rationales[0].text, prediction.answer, passages, tuple(documents))
 
 
 def _shots(student: Path, card: Mapping[str, Any]) -> tuple[Shot, ...]:

@@ -14,13 +14,15 @@ passages are kept: those that the study has seen are not encoded again.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tutelage.errors import ModelError
 from tutelage.methods.knowledge import open_index, query_of
 from tutelage.recipe import KnowledgeSection
+from tutelage.retrieval.corpus.documents import document_of
+from tutelage.runs import is_finished, read_json
 from tutelage.types import Hit, Passage, Question
 
 
@@ -52,6 +54,17 @@ class LookUp:
         """The passages that stand beside this question, best first."""
         return self.index.passages([hit.passage_id for hit in self.hits(question)])
 
+    def documents(self, passages: Sequence[Passage]) -> list[str | None]:
+        """For each passage the path of the document that it was cut from, beginning with its corpus as the recipe names
+        it; None for one that was a row of a file.
+
+        Passages know their document within the corpus alone: of several corpora the one is named that has such a file,
+        and of an index from outside none.
+        """
+        stage = Path(str(self.settings.index)).parent
+        corpora = read_json(stage / "corpus.json")["corpora"] if is_finished(stage) else []
+        return [_path(document_of(passage.id), corpora) for passage in passages]
+
     def hits(self, question: Question) -> list[Hit]:
         """The same with the scores that chose them."""
         from tutelage.retrieval.reranker import rerank
@@ -64,3 +77,13 @@ class LookUp:
         texts = dict(zip(ids, self.index.passages(ids), strict=True))
         [best] = rerank(self.reranker, [query], [found], texts, wanted)
         return best
+
+
+def _path(document: str | None, corpora: Sequence[str]) -> str | None:
+    if document is None:
+        return None
+    # A corpus is a folder of documents, or one document.
+    paths = [Path(name).parent / document if Path(name).name == document else Path(name) / document for name in corpora]
+    there = [path for path in paths if path.expanduser().is_file()]
+    chosen = there if there else paths
+    return chosen[0].as_posix() if len(chosen) == 1 else document

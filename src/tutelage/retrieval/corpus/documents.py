@@ -84,6 +84,19 @@ READERS: Mapping[str, Callable[[Path, str, Report], Document]] = {
 }
 """Readers by the suffix of a file."""
 
+
+def passage_id(document: str, number: int) -> str:
+    """The id of a passage cut from a document: the document's path within its corpus, and a number from 0."""
+    return f"{document}#{number}"
+
+
+def document_of(id: str) -> str | None:
+    """The path of the document that a passage was cut from, as `passage_id` put it; None for the id of a row."""
+    document, mark, number = id.rpartition("#")
+    is_one = mark and number.isascii() and number.isdigit() and Path(document).suffix.lower() in READERS
+    return document if is_one else None
+
+
 _HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*\s*$")
 _NO_TEXT = "head, script, style, noscript, template, nav, svg, iframe"
 _BLOCKS = (

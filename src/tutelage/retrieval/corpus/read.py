@@ -9,7 +9,7 @@ import numpy as np
 
 from tutelage.errors import CorpusError, all_problems
 from tutelage.retrieval.batches import batches, letters
-from tutelage.retrieval.corpus.documents import READERS
+from tutelage.retrieval.corpus.documents import READERS, passage_id
 from tutelage.retrieval.corpus.report import Report
 from tutelage.retrieval.corpus.rows import Fields, Located, read_hub, read_json_lines, read_parquet
 from tutelage.retrieval.corpus.sentences import cut
@@ -119,7 +119,7 @@ def _file(path: Path, name: str, words: int, overlap: int, fields: Fields, repor
     elif suffix in READERS:
         document = READERS[suffix](path, name, report)
         for number, text in enumerate(cut(document.paragraphs, words=words, overlap=overlap)):
-            yield Located(f"{name}: passage {number}", Passage(f"{name}#{number}", document.title, text))
+            yield Located(f"{name}: passage {number}", Passage(passage_id(name, number), document.title, text))
     else:
         report.problem(f"{name}: unknown kind of file. {_EXPECTED}")
 
