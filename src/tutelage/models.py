@@ -14,7 +14,7 @@ import random
 import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -39,6 +39,7 @@ from transformers.utils import logging as transformers_logging
 from tutelage.checkpoints import describe, digest, locate
 from tutelage.errors import ModelError
 from tutelage.escape import Escape, token_ids, token_text
+from tutelage.precision import Precision, autocast_dtype
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class LanguageModel:
     escape: Escape
     folder: Path | None = None
     """Where it was loaded from, if that is a local folder and the weights have not been trained since."""
+    autocast: torch.dtype | None = None
+    """What matrix products are computed in while it is evaluated; None is the weights' own type. See `in_precision`."""
 
     @property
     def fingerprint(self) -> str:
@@ -228,14 +231,31 @@ def prompt_room(lm: LanguageModel, *, max_target_tokens: int, max_prompt_tokens:
     return room if max_prompt_tokens is None else min(room, max_prompt_tokens)
 
 
+def in_precision(lm: LanguageModel, precision: Precision) -> LanguageModel:
+    """The same network, which writes and scores in this precision on a CPU; on a GPU it does so in float32.
+
+    What was set before is replaced. See `precision.autocast_dtype` for `auto`.
+    """
+    on_cpu = lm.device.type == "cpu"
+    return replace(lm, autocast=autocast_dtype(precision, lm.model, lm.device) if on_cpu else None)
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
+    """Matrix products in `dtype` within this context; None changes nothing."""
+    return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
+
+
 @contextmanager
 def evaluating(lm: LanguageModel) -> Generator[None]:
-    """Evaluation mode without gradients. Every module's mode and all random states are as before afterwards."""
+    """Evaluation mode without gradients, in the model's precision for evaluation.
+
+    Every module's mode and all random states are as before afterwards.
+    """
     modes = {module: module.training for module in lm.model.modules()}
     states = random.getstate(), np.random.get_state()
     lm.model.eval()
     try:
-        with torch.random.fork_rng(), torch.no_grad():
+        with torch.random.fork_rng(), torch.no_grad(), autocast(lm.device, lm.autocast):
             yield
     finally:
         random.setstate(states[0])

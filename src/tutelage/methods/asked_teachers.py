@@ -323,7 +323,7 @@ class _Here:
         plain = models.load(section.model, device=None if section.device == "auto" else section.device)
         chat = conversing(plain) if self._chats else None
         self._chats = chat is not None
-        lm: LanguageModel = chat or plain
+        lm: LanguageModel = models.in_precision(chat or plain, "auto")
         return LocalGenerator(lm, max_new_tokens=limit, batch_tokens=section.batch_tokens)
 
     def put(self, request: Request) -> str:

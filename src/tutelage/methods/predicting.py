@@ -49,7 +49,9 @@ def predictions(
     """
     from tutelage.evaluation.predict import predict
     from tutelage.generation.local import LocalGenerator
+    from tutelage.models import in_precision
 
+    model = in_precision(model, learner.precision)
     generator = LocalGenerator(
         model,
         max_new_tokens=learner.max_target_tokens,

@@ -280,6 +280,7 @@ class Study:
             "answers": self.task.answer_type.name,
             "max_prompt_tokens": settings.max_prompt_tokens,
             "max_target_tokens": settings.max_target_tokens,
+            "precision": settings.precision,
         }
 
     def untrained(self) -> Stage:

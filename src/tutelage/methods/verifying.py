@@ -42,6 +42,7 @@ def verified(study: Study, taught: Stage, settings: VerifierSection) -> Stage:
         questions = {q.id: q for q in (*study.of("train"), *study.of("dev"))}
         written = [rationale_from_json(row) for row in read_jsonl(taught.folder / "rationales.jsonl")]
         lm = models.load(settings.model, device=device_of(study.recipe.compute.device))
+        lm = models.in_precision(lm, "auto")
         fmt = study.format if lm.kind == "causal" else study.format.in_line()
         found = verify(
             partial(

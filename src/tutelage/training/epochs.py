@@ -18,7 +18,8 @@ from tutelage.errors import RunError
 from tutelage.models import LanguageModel, evaluating
 from tutelage.runs import write_jsonl
 from tutelage.training.batching import Batches, Collator, Row
-from tutelage.training.losses import LossSum, cross_entropy
+from tutelage.training.losses import LossSum
+from tutelage.training.objective import target_cross_entropy
 from tutelage.training.progress import Progress, best_folder, remove_surpassed
 from tutelage.training.settings import Settings
 from tutelage.training.trainer import DistillationTrainer
@@ -50,8 +51,7 @@ class DevLook:
 
     def _batch_loss(self, batch: dict[str, torch.Tensor]) -> LossSum:
         inputs = {name: tensor.to(self.lm.device) for name, tensor in batch.items()}
-        labels_BT, weights_B = inputs.pop("labels"), inputs.pop("weights")
-        return cross_entropy(self.lm.model(**inputs, use_cache=False).logits, labels_BT, weights_B)
+        return target_cross_entropy(self.lm, self.lm.model, inputs)
 
 
 class Epochs(TrainerCallback):

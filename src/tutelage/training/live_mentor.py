@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tutelage.errors import RunError
-from tutelage.models import LanguageModel, is_adapted
+from tutelage.models import LanguageModel, autocast, is_adapted
 from tutelage.plugins import resolve
+from tutelage.precision import Precision, autocast_dtype
 from tutelage.runs import write_json
 from tutelage.training.batching import Row
 from tutelage.training.divergences import DIVERGENCES, mean_squares, nll, over_tokens
@@ -43,7 +44,8 @@ class LiveMentor(SoftTargets):
     ) -> None:
         known = DIVERGENCES | dict.fromkeys(LIVE_ONLY)
         super().__init__(lm, rows, resolve(by.loss, known, "soft-label loss"), by)
-        self.mentor, self.precision = mentor, settings.precision
+        self.mentor = mentor
+        self.precision: Precision = settings.precision
 
     def distances(
         self, model: Any, batch: dict[str, Tensor], places_N: Tensor, labels_N: Tensor
@@ -62,13 +64,8 @@ class LiveMentor(SoftTargets):
         device = places_N.device
         if self.mentor.device != device:
             self.mentor.model.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._in_bf16(device)):
+        with autocast(device, autocast_dtype(self.precision, self.mentor.model, device)):
             return written_at(self.mentor, self.mentor.model, batch, places_N, **asked)
-
-    def _in_bf16(self, device: torch.device) -> bool:
-        if self.precision != "auto":
-            return self.precision == "bf16"
-        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 class HiddenStates(LiveMentor):

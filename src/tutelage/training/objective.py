@@ -15,7 +15,8 @@ from torch import Tensor
 from tutelage.models import LanguageModel
 from tutelage.plugins import resolve
 from tutelage.training.batching import Collator, Row
-from tutelage.training.losses import LOSSES, Loss, LossSum
+from tutelage.training.losses import LOSSES, Loss, LossSum, cross_entropy
+from tutelage.training.soft_labels import counted, logits_at
 
 if TYPE_CHECKING:
     from tutelage.training.settings import Settings
@@ -98,7 +99,7 @@ class Targets:
     def __init__(self, lm: LanguageModel, rows: Sequence[Row], loss: Loss) -> None:
         self.groups = [(row,) for row in rows]
         self.notes: dict[str, Any] = {}
-        self.collator = Collator(lm)
+        self.lm, self.collator = lm, Collator(lm)
         self.loss = loss
 
     def collate(self, groups: Sequence[Sequence[Row]]) -> dict[str, Tensor]:
@@ -107,6 +108,21 @@ class Targets:
 
     def __call__(self, model: Any, batch: dict[str, Tensor]) -> Found:
         """See `Objective.__call__`."""
-        labels_BT, weights_B = batch.pop("labels"), batch.pop("weights")
-        found = self.loss(model(**batch, use_cache=False).logits, labels_BT, weights_B)
+        if self.loss is cross_entropy:
+            found = target_cross_entropy(self.lm, model, batch)
+        else:
+            labels_BT, weights_B = batch.pop("labels"), batch.pop("weights")
+            found = self.loss(model(**batch, use_cache=False).logits, labels_BT, weights_B)
         return Found(found, {"rationale": found.sum})
+
+
+def target_cross_entropy(lm: LanguageModel, model: Any, batch: dict[str, Tensor]) -> LossSum:
+    """Cross-entropy of a batch without logits for prompts and padding: of a causal batch these are most of them.
+
+    `model` is `lm.model`, or what a Trainer has wrapped around it. Equal to `cross_entropy` of all logits.
+    """
+    labels_BT, weights_B = batch.pop("labels"), batch.pop("weights")
+    places_N = counted(labels_BT)
+    logits_NV = logits_at(lm, model, batch, places_N)
+    weights_N = weights_B[places_N // labels_BT.shape[1]]
+    return cross_entropy(logits_NV[:, None], labels_BT.flatten()[places_N, None], weights_N)

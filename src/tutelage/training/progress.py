@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tutelage.precision import Precision
 from tutelage.runs import write_json
 
 FILE = "progress.json"
@@ -36,6 +37,8 @@ class Progress:
     """Looks at the dev split since the best one."""
     done: bool = False
     """No further epoch: the last one is over, or patience is."""
+    precision: Precision | None = None
+    """Of matrix products, decided when the training began."""
     step: int = 0
     """Optimizer steps taken."""
     seconds: float = 0.0

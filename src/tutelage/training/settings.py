@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from tutelage.models import LoraSettings
+from tutelage.precision import Precision
 
 Select: TypeAlias = Literal["dev_accuracy", "dev_loss", "last"]
 
@@ -47,8 +48,8 @@ class Settings:
     long_targets: Literal["drop", "raise"] = "drop"
     """What to do with an example whose target does not fit: leave it out and count it, or stop."""
     lora: LoraSettings | None = None
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` is bf16 on a GPU that has it, else fp32. The weights themselves stay float32."""
+    precision: Precision = "auto"
+    """Of matrix products; `auto` is bf16 where that is faster. The weights themselves stay float32."""
     gradient_checkpointing: bool = False
     checkpoint_every: int = 1
     """Epochs between two checkpoints to resume from."""

@@ -15,7 +15,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -25,7 +25,8 @@ from transformers import TrainingArguments
 
 from tutelage.errors import RunError, TextError, all_problems
 from tutelage.escape import audit
-from tutelage.models import LanguageModel, is_adapted, load, open_to_readers, quiet, save
+from tutelage.models import LanguageModel, in_precision, is_adapted, load, open_to_readers, quiet, save
+from tutelage.precision import Precision, autocast_dtype
 from tutelage.runs import read_jsonl, write_json
 from tutelage.training.batching import Cuts, Row, tokenize
 from tutelage.training.epochs import DevLook, DevScore, Epochs
@@ -54,6 +55,8 @@ class Trained(NamedTuple):
     tokens: int
     """Prompt and target tokens seen over all epochs, without padding."""
     seconds: float
+    precision: str | None
+    """fp32 or bf16: what matrix products were computed in; None in folders of earlier versions."""
     cut: Cuts
     notes: dict[str, Any]
     """What the objective said about its rows; see `Objective.notes`."""
@@ -95,8 +98,11 @@ def train(
             _audit(lm, [*examples, *dev])
             rows, cut = _fitting(lm, examples, settings)
             dev_rows = _fitting(lm, dev, settings, of="dev ")[0] if dev else []
-            look = DevLook(lm, dev_rows, dev_score, settings.batch_size)
             state = Progress.resume(folder)
+            settings = replace(settings, precision=state.precision or _precision(lm, settings, device))
+            state.precision = settings.precision
+            lm = in_precision(lm, settings.precision)
+            look = DevLook(lm, dev_rows, dev_score, settings.batch_size)
             objective = teaching.prepare(lm, rows, settings)
             if not state.done:
                 watchers: list[Watcher] = [Bar(folder.name)] if progress else []
@@ -153,7 +159,7 @@ def _arguments(settings: Settings, folder: Path, device: Device) -> TrainingArgu
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm or 0.0,
         optim=settings.optimizer,
-        bf16=_in_bf16(settings, on_gpu),
+        bf16=settings.precision == "bf16",
         use_cpu=not on_gpu,
         activation_checkpointing=settings.gradient_checkpointing or None,
         save_strategy="no",  # `Epochs` asks for checkpoints
@@ -169,10 +175,11 @@ def _arguments(settings: Settings, folder: Path, device: Device) -> TrainingArgu
     return arguments
 
 
-def _in_bf16(settings: Settings, on_gpu: bool) -> bool:
-    if settings.precision != "auto":
-        return settings.precision == "bf16"
-    return on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+def _precision(lm: LanguageModel, settings: Settings, device: Device) -> Precision:
+    """What `auto` stands for on the device that trains; it stays so when the training is resumed."""
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    dtype = autocast_dtype(settings.precision, lm.model, "cuda" if on_gpu else "cpu")
+    return "fp32" if dtype is None else "bf16"
 
 
 def _audit(lm: LanguageModel, examples: Sequence[Example]) -> None:
@@ -258,6 +265,7 @@ def _finish(folder: Path, state: Progress, cut: Cuts, tokens: int, notes: dict[s
         "tokens": tokens * len(state.history),
         "seconds": round(state.seconds, 3),
         "cut": cut._asdict(),
+        "precision": state.precision,
         **notes,
     }
     write_json(folder / FINISHED, result)
@@ -268,5 +276,5 @@ def _finish(folder: Path, state: Progress, cut: Cuts, tokens: int, notes: dict[s
 
 def _finished(folder: Path) -> Trained:
     result = json.loads((folder / FINISHED).read_text())
-    counted = {name: result.pop(name) for name in ("best_epoch", "steps", "tokens", "seconds")}
+    counted = {name: result.pop(name, None) for name in ("best_epoch", "steps", "tokens", "seconds", "precision")}
     return Trained(folder, read_jsonl(folder / "history.jsonl"), **counted, cut=Cuts(**result.pop("cut")), notes=result)

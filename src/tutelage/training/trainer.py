@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,12 +13,16 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from tutelage.models import LanguageModel
 from tutelage.training.batching import Batches, Row
 from tutelage.training.losses import token_count
+from tutelage.training.memory import micro_batch_tokens
 from tutelage.training.objective import Found, Objective
 from tutelage.training.settings import Settings
 
 
 class DistillationTrainer(Trainer):
-    """One loss, one division: by the weighted tokens of all accumulated batches on all ranks."""
+    """One loss, one division: by the weighted tokens of all accumulated batches on all ranks.
+
+    On a CPU a batch too large for memory is worked off in micro-batches; the sum of their gradients is the batch's own.
+    """
 
     loss_is_scaled_for_ga = True
 
@@ -32,7 +36,9 @@ class DistillationTrainer(Trainer):
     ) -> None:
         self.objective, self.settings = objective, settings
         dataset: Any = objective.groups
-        super().__init__(lm.model, args, objective.collate, dataset, callbacks=callbacks)
+        collate: Any = self.collate
+        self.micro_batch_tokens = micro_batch_tokens(lm, args, settings)
+        super().__init__(lm.model, args, collate, dataset, callbacks=callbacks)
         self.remove_callback(PrinterCallback)
         by_tokens = settings.batch_tokens is not None and objective.groups_in_batch is None
         self.batches = Batches(
@@ -53,6 +59,10 @@ class DistillationTrainer(Trainer):
         values = start or [0.0] * (2 + len(self.objective.terms))
         return torch.tensor(values, dtype=torch.float64, device=self.args.device)
 
+    def collate(self, groups: Sequence[Sequence[Row]]) -> list[dict[str, Tensor]]:
+        """The tensors of a batch, as one micro-batch or several."""
+        return [self.objective.collate(some) for some in micro_batches(groups, self.micro_batch_tokens)]
+
     def get_train_dataloader(self) -> DataLoader[Row]:
         """Batches that already belong to this rank: accelerate must not deal them out again."""
         pinned = self.args.device.type == "cuda"
@@ -60,11 +70,18 @@ class DistillationTrainer(Trainer):
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
-    ) -> tuple[list[dict[str, Tensor]], Tensor]:
+    ) -> tuple[list[list[dict[str, Tensor]]], Tensor]:
         """The batches of one step, and what their summed loss is divided by."""
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
-        counts = [token_count(batch["labels"], batch["weights"]) for batch in batches]
+        counts = [token_count(micro["labels"], micro["weights"]) for batch in batches for micro in batch]
         return batches, self._over_ranks(torch.stack(counts).sum().to(device))
+
+    def training_step(
+        self, model: Any, inputs: list[dict[str, Tensor]], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Forward and backward passes over a batch, one micro-batch after the other; gradients add up."""
+        losses = [super(DistillationTrainer, self).training_step(model, micro, num_items_in_batch) for micro in inputs]
+        return torch.stack(losses).sum()
 
     def compute_loss(
         self,
@@ -108,6 +125,24 @@ class DistillationTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: it walks over all parameters at every step."""
         return 0
+
+
+def micro_batches(groups: Sequence[Sequence[Row]], tokens: int | None) -> list[list[Sequence[Row]]]:
+    """A batch in parts of at most `tokens` padded tokens each; one group may be larger. None leaves it whole.
+
+    Groups of similar length share a part, so that little of it is padding.
+    """
+    if tokens is None:
+        return [list(groups)]
+    parts: list[list[Sequence[Row]]] = []
+    rows = longest = 0
+    for group in sorted(groups, key=lambda group: sum(_lengths(group)), reverse=True):
+        rows, longest = rows + len(group), max(longest, sum(_lengths(group)))
+        if not parts or rows * longest > tokens:
+            parts.append([])
+            rows, longest = len(group), sum(_lengths(group))
+        parts[-1].append(group)
+    return parts
 
 
 def _lengths(group: Any) -> tuple[int, int]:
