@@ -136,8 +136,8 @@ def test_equal_numbers_have_one_form(span: str, answer: str):
 @pytest.mark.parametrize(
     "span",
     ["", "x", "inf", "-Infinity", "nan", "1/0", "3,4", "1,20", "12:30", "05/01/2021", "1.2.3", "1.200,50", "5+3", "3 + 3",
-     "5-7", "2 x 3", "5²", "5^2", "2nd", "the 4th", "B12", "1 200", "- 3", "twelve", "1.5 million", "2 dozen", "1e99",
-     "not 5", "9" * 61, "9" * 5000, "3 boys and 4 girls", "1/" + "9" * 60, "½"],
+     "5-7", "2 x 3", "2nd", "the 4th", "B12", "1 200", "- 3", "twelve", "2 dozen", "1e99",
+     "not 5", "9" * 61, "9" * 5000, "3 boys and 4 girls", "1/" + "9" * 60],
 )  # fmt: skip
 def test_what_is_no_single_number_is_unread(span: str):
     assert NUMBER.canonical(span) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 
 from tutelage.formats import FORMATS
 from tutelage.tasks import Task, describe_tasks, judge, load_task
+from tutelage.tasks.answers import LETTER, NUMBER
 from tutelage.tasks.questions import split_choices
 from tutelage.types import SPLITS, Question, Verdict
 
@@ -254,3 +256,61 @@ def teacher_category(row: dict[str, Any], question: Question, verdict: Verdict) 
 def test_every_other_verdict_on_the_teacher_has_a_reason(name: str, expected: dict[str, int]):
     found = Counter(teacher_category(*entry) for entry in judged(f"main/{name}_test.json", loaded(name)))
     assert {category: count for category, count in found.items() if category} == expected
+
+
+# What other teachers and models wrote
+
+
+def test_verdicts_on_solutions_of_gsm8k_are_the_published_ones():
+    """5,276 solutions of four models: the authors compared numbers, and so do we."""
+    path = folder() / "gsm8k" / "example_model_solutions.jsonl"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not in the data folder")
+    checked = 0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        gold = NUMBER.canonical(row.pop("ground_truth").rpartition("A:")[2])
+        assert gold is not None
+        for name in ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"):
+            answer = NUMBER.canonical(row[name]["solution"].rpartition("A:")[2])
+            assert (answer is not None and NUMBER.same(answer, gold)) is row[name]["is_correct"]
+            checked += 1
+    assert checked == 5276
+
+
+@pytest.mark.parametrize("form", ["%s, {t}.", "%s. {t}", "(%s) {t}", "%s: {t}", "%s - {t}", "{t}", "%s", r"\boxed{%s}"])
+def test_every_form_of_a_commonsense_answer_is_read(form: str):
+    """Every choice of the 1,221 test questions, in the forms in which real models give them."""
+    for question in loaded("commonsense_qa").questions["test"]:
+        for letter, choice in zip("ABCDE", question.choices, strict=False):
+            if "%s" not in form and sum(c.lower() == choice.lower() for c in question.choices) > 1:
+                continue
+            said = form.replace("%s", letter).replace("{t}", choice)
+            assert LETTER.canonical(said, question.choices) == letter
+
+
+def test_announced_answers_of_kard_are_read():
+    """805 of its 16,030 StrategyQA rationales announce "yes" or "no" as words and were unread.
+
+    What is left unread concludes nothing, or contradicts itself; of what is read 98% is the option that its writer was
+    shown.
+    """
+    path = folder() / "kard" / "strategyqa_train_gpt35.jsonl.gz"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not in the data folder")
+    questions = {q.meta["source_id"]: q for q in everything(loaded("strategyqa"))}
+    found: Counter[str] = Counter()
+    for line in gzip.decompress(path.read_bytes()).decode("utf-8").splitlines():
+        row = json.loads(line)
+        question = questions.get(row["id"])
+        for text in row["rationales"] if question else ():
+            assert question
+            answer = LETTER.find(text, question.choices)
+            announced = re.search(
+                r"the (?:correct )?answer (?:to (?:the|this) question )?is \"?(?:yes|no)\"?[,.]", text
+            )
+            found["unread" if answer is None else "right" if answer == question.answer else "other"] += 1
+            found["announced and unread"] += bool(announced) and answer is None
+    assert found["unread"] < 1450
+    assert found["right"] > 0.975 * (found["right"] + found["other"])
+    assert found["announced and unread"] <= 16

@@ -42,4 +42,4 @@ def _last_line(text: str, marker: str) -> re.Match[str] | None:
 
 @cache
 def _pattern(word: str) -> re.Pattern[str]:
-    return re.compile(rf"^{_DRESS}{_LEAD}{re.escape(word)}{_DRESS}:[*_`]*", re.IGNORECASE | re.MULTILINE)
+    return re.compile(rf"^{_DRESS}{_LEAD}{re.escape(word)}{_DRESS}[:：][*_`]*", re.IGNORECASE | re.MULTILINE)

@@ -26,6 +26,7 @@ from tutelage.formats import LETTERS
 from tutelage.plugins import unknown
 from tutelage.rows import Row
 from tutelage.tasks.answers import LETTER, AnswerType
+from tutelage.tasks.answers.formatting import strip_formatting
 from tutelage.tasks.task import Item
 
 
@@ -136,7 +137,7 @@ def _canonical(
         answer = LETTERS[raw] if 0 <= raw < len(choices) else None
     else:
         text = str(raw).rpartition("####")[2].strip()  # GSM8K's own files: worked solution, then "#### 18"
-        answer = answer_type.canonical(text, choices) if "\n" not in text else None
+        answer = answer_type.canonical(text, choices) if "\n" not in strip_formatting(text) else None
     if answer is None:
         among = f" (choices A to {LETTERS[len(choices) - 1]})" if choices else ""
         problems.append(
