@@ -125,9 +125,15 @@ def grade(
     if as_json:
         figures = {"accuracy": correct / n, "low": low, "high": high, "n": n, "correct": correct, "unread": unread}
         verdicts = {row.id: row.judgement.verdict for row in grades.rows}
-        typer.echo(json.dumps({**figures, "verdicts": verdicts}))
+        disagreements = [found._asdict() for found in grades.disagreements]
+        typer.echo(json.dumps({**figures, "verdicts": verdicts, "disagreements": disagreements}))
     else:
         typer.echo(f"accuracy {correct / n:.1%} [{low:.1%}, {high:.1%}], n {n}, unread {unread}")
+        for found in grades.disagreements:
+            typer.echo(
+                f"{found.id}: read as {found.math_verify} by math-verify and as {found.number} by the number reader; "
+                "counted as unread"
+            )
 
 
 @app.command()

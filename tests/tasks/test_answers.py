@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.tasks.answers import ANSWER_TYPES, LETTER, NUMBER, WORDS, YES_NO
+from tutelage.tasks.answers import ANSWER_TYPES, LETTER, MATH, NUMBER, WORDS, YES_NO
+
+MATH.canonical("1/2")  # imports math-verify, which takes longer than a test may take under hypothesis
 
 BALLS = ("orange ball", "white ball", "blue ball")
 

@@ -39,6 +39,7 @@ FORMS = {
     "yes_no": "yes or no, and nothing else",
     "number": "the number alone, without a unit",
     "words": "the answer in as few words as possible",
+    "math": "a mathematical expression in LaTeX, without words",
 }
 """How an answer is to be given, by answer type."""
 

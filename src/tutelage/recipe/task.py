@@ -36,7 +36,7 @@ class TaskSection(Section):
     test: str | None = None
     """Your own test file; without it a part of `train` is held out, by question."""
     fields: FieldMap | None = None
-    answers: Literal["letter", "yes_no", "number", "words"] | None = None
+    answers: Literal["letter", "yes_no", "number", "words", "math"] | None = None
     """Answer type of your own task."""
     dev_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training questions held out for all choices."""

@@ -18,7 +18,7 @@ from tutelage.decimals import as_text
 from tutelage.errors import TaskError, all_problems
 from tutelage.formats import Format
 from tutelage.rows import Row, read_rows
-from tutelage.tasks.answers import AnswerType
+from tutelage.tasks.answers import AnswerType, Math
 from tutelage.tasks.questions import Fields, read_item
 from tutelage.types import Question, Rationale, Verdict
 
@@ -87,6 +87,14 @@ class Graded(NamedTuple):
     judgement: Judgement
 
 
+class Disagreement(NamedTuple):
+    """An answer that math-verify and our reader of numbers take for different numbers. It is unread."""
+
+    id: str
+    math_verify: str
+    number: str
+
+
 class Grades(NamedTuple):
     """A whole file, judged."""
 
@@ -94,6 +102,8 @@ class Grades(NamedTuple):
     """In the order of the file."""
     counts: Mapping[Verdict, int]
     """Rows of each verdict; every verdict is there."""
+    disagreements: tuple[Disagreement, ...] = ()
+    """Of answers of type `math`, those that its two readers contradict each other on."""
 
 
 def grade_file(
@@ -112,6 +122,7 @@ def grade_file(
     known = {key: q for q in questions for key in (q.id, q.meta.get("source_id")) if key is not None}
     problems: list[str] = []
     graded_rows: list[Graded] = []
+    disagreements: list[Disagreement] = []
     seen: set[str] = set()
     for row in read_rows(path, problems):
         id, text = row.values.get("id"), row.values.get("text")
@@ -125,10 +136,14 @@ def grade_file(
         question = _question_of(row, str(id), known.get(str(id)), answer_type, problems)
         if question is not None:
             graded_rows.append(Graded(str(id), question.answer, judge(question, answer_type, fmt, text, strict=strict)))
+            said = fmt.read(text).answer
+            readings = answer_type.disagreement(said) if isinstance(answer_type, Math) and said is not None else None
+            if readings is not None:
+                disagreements.append(Disagreement(str(id), *readings))
     if problems:
         raise TaskError(all_problems(f"{path}: {len(problems)} bad row(s), nothing was graded:", problems))
     counts = Counter(row.judgement.verdict for row in graded_rows)
-    return Grades(tuple(graded_rows), {verdict: counts[verdict] for verdict in Verdict})
+    return Grades(tuple(graded_rows), {verdict: counts[verdict] for verdict in Verdict}, tuple(disagreements))
 
 
 def _question_of(

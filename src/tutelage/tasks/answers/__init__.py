@@ -2,6 +2,7 @@ r"""Readers of answers: from the words a model or a data file wrote to one canon
 
     letter    "(C) blue ball."  -> "C"          yes_no    "No, a sophist would not." -> "no"
     number    "$1,200.00"       -> "1200"       words     '"Y-a-j-c".'               -> "yajc"
+    math      "$\frac{\sqrt{8}}{2}$"  -> "\frac{\sqrt{8}}{2}", the same answer as "\sqrt{2}"
 
 Each type has two readers. `canonical` reads an answer span: what stands behind the marker of a `Format`, or a gold
 answer. Of a span of several lines only the first that holds an answer is read, since models ramble on after it. `find`
@@ -15,6 +16,7 @@ published graders take whatever stands last, so a capital inside a name counts a
 from __future__ import annotations
 
 from tutelage.tasks.answers.letter import Letter, praises
+from tutelage.tasks.answers.math import Math
 from tutelage.tasks.answers.number import Number
 from tutelage.tasks.answers.protocol import AnswerType
 from tutelage.tasks.answers.spans import says_answer
@@ -24,20 +26,22 @@ from tutelage.tasks.answers.yes_no import YesNo
 __all__ = [
     "ANSWER_TYPES",
     "LETTER",
+    "MATH",
     "NUMBER",
     "WORDS",
     "YES_NO",
     "AnswerType",
     "Letter",
+    "Math",
     "Number",
     "Words",
     "YesNo",
     "announces",
 ]
 
-LETTER, YES_NO, NUMBER, WORDS = Letter(), YesNo(), Number(), Words()
+LETTER, YES_NO, NUMBER, WORDS, MATH = Letter(), YesNo(), Number(), Words(), Math()
 
-ANSWER_TYPES: dict[str, AnswerType] = {kind.name: kind for kind in (LETTER, YES_NO, NUMBER, WORDS)}
+ANSWER_TYPES: dict[str, AnswerType] = {kind.name: kind for kind in (LETTER, YES_NO, NUMBER, WORDS, MATH)}
 
 
 def announces(sentence: str) -> bool:
