@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from verdict_letters import rationale
 
-from tutelage.evaluation.predict import Vote, _concluded, majority, predict
+from tutelage.evaluation.metrics import agreement
+from tutelage.evaluation.predict import Vote, _concluded, majority, predict, united
 from tutelage.formats import FORMATS
 from tutelage.generation.generator import Written
+from tutelage.tasks.answers import WORDS
 from tutelage.tasks.grading import Judgement
 from tutelage.types import Passage, Question, Verdict
 
@@ -88,6 +90,24 @@ def test_a_tie_goes_to_the_answer_written_first():
     """A tie broken by chance or by the order of a set gives another score at every run."""
     assert vote("18", "17", "17", "18") == ("18", Verdict.WRONG)
     assert vote("17", "18") == ("17", Verdict.CORRECT)
+
+
+def test_answers_that_the_grader_calls_the_same_are_one_vote():
+    """Counted apart, "new york" and "newyork" lose to "york", which has fewer votes."""
+    answers = ["york", "new york", "newyork", "york", "New-York"]
+    rationales = [
+        rationale(a, Verdict.WRONG if a == "york" else Verdict.CORRECT, sample=n) for n, a in enumerate(answers)
+    ]
+    assert majority(rationales, WORDS.same) == ("new york", Verdict.CORRECT)
+    assert majority(rationales) == ("york", Verdict.WRONG)
+    assert [r.answer for r in united(rationales, WORDS.same)] == ["york", "new york", "new york", "york", "new york"]
+
+
+def test_votes_that_are_the_same_are_kept_in_one_form():
+    """The share of votes for the answer, and every table made of it, compares the kept forms."""
+    found = predict(Student(), QUESTIONS[:1], ARROW, judge, source="s", same=lambda one, other: True, votes=5, seed=1)
+    assert {r.answer for r in found[0].rationales} == {found[0].answer}
+    assert agreement(found) == 1.0
 
 
 def test_the_unread_have_no_vote():

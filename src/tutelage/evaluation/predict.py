@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from operator import eq
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,8 @@ from tutelage.tasks.grading import Judgement
 from tutelage.types import Passage, Prediction, Question, Rationale, Verdict, prediction_from_json, to_json
 
 Judge = Callable[[Question, str], Judgement]
+Same = Callable[[str, str], bool]
+"""Whether two canonical answers are the same answer: `AnswerType.same`."""
 
 
 class Vote(NamedTuple):
@@ -34,6 +38,7 @@ def predict(
     judge: Judge,
     *,
     source: str,
+    same: Same = eq,
     votes: int = 1,
     temperature: float | None = None,
     top_p: float = 1.0,
@@ -46,6 +51,7 @@ def predict(
 ) -> list[Prediction]:
     """One prediction a question, in the order of `questions`, each with its `votes` rationales.
 
+    Rationales whose answers are the `same` vote together, and their answers are kept in the form written first.
     `temperature` defaults to 0 (greedy) for one vote and 0.7 for several. `passages` stand before the question, by
     question id; `prompt` puts them there, `fmt.prompt` unless given. `partial` keeps finished batches; it must be used
     with the same arguments again. `on_done` hears, after each batch, the number of finished questions and of all.
@@ -58,7 +64,7 @@ def predict(
 
     def keep(batch: Mapping[int, list[Written]]) -> None:
         predictions = [
-            _prediction(questions[n], texts, judge, source, tuple(p.id for p in beside[n]))
+            _prediction(questions[n], texts, judge, same, source, tuple(p.id for p in beside[n]))
             for n, texts in batch.items()
         ]
         if partial:
@@ -80,17 +86,34 @@ def predict(
     return [found[q.id] for q in questions]
 
 
-def majority(rationales: Sequence[Rationale]) -> Vote:
+def majority(rationales: Sequence[Rationale], same: Same = eq) -> Vote:
     """The answer most rationales arrive at (Wang et al., ICLR 2023, self-consistency).
 
-    A tie goes to the answer that was written first. Unread rationales have no vote; if all are, so is the question.
+    Answers that are the `same` are one, in the form written first. A tie goes to the answer that was written first.
+    Unread rationales have no vote; if all are, so is the question.
     """
-    read = [r for r in rationales if r.answer is not None]
+    read = [r for r in united(rationales, same) if r.answer is not None]
     if not read:
         return Vote(None, Verdict.UNREAD)
     answer = Counter(r.answer for r in read).most_common(1)[0][0]  # equal counts stay in the order first met
     verdict = next(r.verdict for r in read if r.answer == answer)
     return Vote(answer, verdict or Verdict.UNREAD)
+
+
+def united(rationales: Sequence[Rationale], same: Same) -> list[Rationale]:
+    """The rationales of one question with equal answers in one form, the one written first."""
+    forms: list[str] = []
+    found: list[Rationale] = []
+    for rationale in rationales:
+        answer = rationale.answer
+        if answer is not None:
+            known = answer if answer in forms else next((form for form in forms if same(form, answer)), None)
+            if known is None:
+                forms.append(answer)
+            elif known != answer:
+                rationale = replace(rationale, answer=known)
+        found.append(rationale)
+    return found
 
 
 def _concluded(judgement: Judgement, written: Written) -> Judgement:
@@ -101,10 +124,10 @@ def _concluded(judgement: Judgement, written: Written) -> Judgement:
 
 
 def _prediction(
-    question: Question, texts: Sequence[Written], judge: Judge, source: str, passage_ids: tuple[str, ...]
+    question: Question, texts: Sequence[Written], judge: Judge, same: Same, source: str, passage_ids: tuple[str, ...]
 ) -> Prediction:
     judged = [_concluded(judge(question, written.text), written) for written in texts]
-    rationales = tuple(
+    rationales = [
         Rationale(
             question_id=question.id,
             source=source,
@@ -117,8 +140,8 @@ def _prediction(
             finished=written.finished,
         )
         for sample, (written, judgement) in enumerate(zip(texts, judged, strict=True))
-    )
-    return Prediction(question.id, *majority(rationales), rationales)
+    ]
+    return Prediction(question.id, *majority(rationales, same), tuple(united(rationales, same)))
 
 
 def _read_partial(path: Path, source: str) -> dict[str, Prediction]:

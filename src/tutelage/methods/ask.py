@@ -69,6 +69,7 @@ def ask(student: Path, text: str, choices: Sequence[str] = (), *, explain: bool 
         fmt,
         lambda asked, said: judge(asked, answers, fmt, until_next_question(fmt, said) if shots else said),
         source="student",
+        same=answers.same,
         passages={question.id: shown.last.passages},
         prompt=lambda asked, passages: shown.prompt,
     )

@@ -65,6 +65,7 @@ def predictions(
         questions,
         study.format,
         asking.judge,
+        same=study.task.answer_type.same,
         votes=samples,
         temperature=temperature,
         top_p=top_p,
