@@ -7,11 +7,13 @@ result is therefore met on one processor and missed on the next. Here it is rela
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import rms_norm
 
 SINGLE = 2e-6
 """Of the terms' size, in single precision: about 16 roundings, one for each of 16² terms of random sign."""
@@ -32,6 +34,16 @@ def assert_sums_close(found: Any, expected: Any, terms: Any, share: float = SING
 def largest(*tensors: torch.Tensor) -> float:
     """The largest magnitude: what a tolerance of many sums of the same kind, some of which cancel, is relative to."""
     return max(float(tensor.detach().abs().max()) for tensor in tensors)
+
+
+def in_double(model: torch.nn.Module) -> None:
+    """Compute in double precision throughout; by itself T5 takes its norms in single precision."""
+    from transformers.models.t5.modeling_t5 import T5LayerNorm
+
+    for module in model.double().modules():
+        if isinstance(module, T5LayerNorm):
+            shape, weight, eps = module.weight.shape, module.weight, module.variance_epsilon
+            module.__dict__["forward"] = partial(rms_norm, normalized_shape=list(shape), weight=weight, eps=eps)
 
 
 def _numbers(value: Any) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from numeric import in_double
 from tutelage.models import LanguageModel, LoraSettings, load
 
 
@@ -14,6 +15,7 @@ def sharp(kind: str, t5: Path, gpt: Path) -> LanguageModel:
     name, _, adapters = kind.partition(" with ")
     folder = {"t5": t5, "gpt": gpt}.get(name)
     lm = load(folder or name, dtype=torch.float64, device="cpu", lora=LoraSettings(rank=2) if adapters else None)
+    in_double(lm.model)
     if folder:
         source = torch.Generator().manual_seed(0)
         with torch.no_grad():

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from sharp import sharp
 
 from tutelage.errors import ModelError
 from tutelage.generation.generator import Generator, Written
@@ -23,12 +24,7 @@ def lm(request: pytest.FixtureRequest, tiny_t5_folder: Path, tiny_gpt_folder: Pa
     In double precision: in single one, rounding, which differs between batches, decides between two tokens that are
     nearly as likely.
     """
-    lm = load(tiny_t5_folder if request.param == "t5" else tiny_gpt_folder, dtype=torch.float64)
-    with torch.no_grad():
-        for parameter in lm.model.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(3.0)
-    return lm
+    return sharp(request.param, tiny_t5_folder, tiny_gpt_folder)
 
 
 def writer(lm: LanguageModel, **settings: Any) -> LocalGenerator:

@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from numeric import in_double
 from tutelage.errors import RunError
 from tutelage.models import LanguageModel, load, save
 from tutelage.training import soft_labels
@@ -254,7 +255,7 @@ def test_draws_belong_to_an_example(lm: LanguageModel, tmp_path: Path):
 
     In double precision: a number drawn next to the border between two tokens falls on one or the other by rounding.
     """
-    lm.model.double()
+    in_double(lm.model)
     whole = write(lm, tmp_path / "whole", draws=8, seed=5)
     some = write(lm, tmp_path / "some", EXAMPLES[8:2:-1], draws=8, seed=5, batch_tokens=60)
     other = write(lm, tmp_path / "other", draws=8, seed=6)
