@@ -92,7 +92,15 @@ def test_numeric_tests_hold_with_every_kernel(name: str, tmp_path: Path):
     skip_without_kernels(name)
     if rounding(KERNELS[name]) == rounding({}):
         pytest.skip("this processor rounds alike with it")
-    words = ["-q", "-p", "no:cacheprovider", "-m", "numeric and not slow and not long and not data"]
+    words = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "numeric and not slow and not long and not data",
+        "-o",
+        "timeout=1200",
+    ]
     with (tmp_path / "output").open("w") as output:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *words, "--basetemp", str(tmp_path / "tests"), str(TESTS)],
