@@ -105,13 +105,13 @@ Task pocket/steps (200 train, 40 dev, 20 test); 20 test questions answered, 1 se
 | Fine-tuning            |    20.0% |  [8.1, 41.6] |   20.0% |   0.0% |      8 |
 | Reasoning distillation |    70.0% | [48.1, 85.5] |   70.0% |   0.0% |     44 |
 
-- Reasoning distillation beats fine-tuning by 50.0 points [21.1, 69.8], p = 0.002 (Holm).
+- Reasoning distillation beats fine-tuning by 50.0 points [19.2, 69.8], p = 0.002 (Holm).
 
 ## Comparisons
 
 | pair                                 | points |     interval |     p | p (Holm) | won : lost | shown |
 | ------------------------------------ | -----: | -----------: | ----: | -------: | ---------: | ----: |
-| Reasoning distillation − Fine-tuning |  +50.0 | [21.1, 69.8] | 0.002 |    0.002 |     10 : 0 |   yes |
+| Reasoning distillation − Fine-tuning |  +50.0 | [19.2, 69.8] | 0.002 |    0.002 |     10 : 0 |   yes |
 
 Test: exact McNemar; Holm's correction covers 1 comparison. Won and lost count questions answered correctly more \
 often by the first or the second of a pair.

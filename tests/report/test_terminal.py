@@ -49,7 +49,7 @@ def test_a_bar_is_as_long_as_its_interval_reaches(make_run: Callable[..., Path])
 def test_a_plain_terminal_has_room_for_bars(make_run: Callable[..., Path]):
     """Most terminals are eighty columns wide; titles of our own methods must fit beside their bars."""
     out = io.StringIO()
-    print_table(write_report(make_run(test=9)), Console(file=out, width=80))
+    print_table(write_report(make_run(test=60, seeds=(1, 2, 3))), Console(file=out, width=80))
     assert [line for line in out.getvalue().splitlines() if line.startswith("Reasoning distillation ") and "█" in line]
 
 

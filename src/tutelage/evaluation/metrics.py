@@ -1,4 +1,4 @@
-"""Accuracy of an arm with an interval that says what it can: over questions, and over training seeds where there are
+"""Accuracy of an arm with an interval that says what it can: over questions, and over training runs where there are
 several.
 
 Several seeds of an arm answer the *same* questions, so their answers are no independent draws: an answer shares its
@@ -7,23 +7,34 @@ question with the other seeds and its seed with the other questions. Three seeds
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf, sqrt
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import special  # pyright: ignore[reportMissingTypeStubs]
-
-from tutelage.errors import RunError
+from tutelage.evaluation.runs import (
+    UNKNOWN,
+    Answers,
+    BySeed,
+    Matrix,
+    Origin,
+    answers_of,
+    as_answers,
+    binomial,
+    correct_by_question,
+    run_variance,
+)
+from tutelage.evaluation.spread import Spread, half_width
 from tutelage.types import Prediction, Verdict
 
-BySeed: TypeAlias = Mapping[int, Sequence[Prediction]]
-"""The predictions of one arm: for each training seed, one prediction a question."""
-
-Matrix: TypeAlias = NDArray[np.float64]
-
 CONFIDENCE = 0.95
+
+FEW_DEV = 100
+"""An epoch chosen on fewer dev questions than this is chosen by chance as much as by merit: the standard error of an
+accuracy is five points."""
+
+SpeaksOf = Literal["runs", "borrowed", "one run", "untrained"]
+"""What an interval allows for besides questions: the runs of this arm; for one run the chance seen in other arms, or
+none; nothing, where nothing was trained."""
 
 
 class Interval(NamedTuple):
@@ -33,14 +44,6 @@ class Interval(NamedTuple):
     high: float
 
 
-class Spread(NamedTuple):
-    """The estimated variance of a mean, and how well it is known."""
-
-    variance: float
-    freedom: float
-    """Degrees of freedom of the estimate; infinite when only questions vary."""
-
-
 class ArmScore(NamedTuple):
     """How well one arm answered the test questions, over all its seeds."""
 
@@ -48,7 +51,7 @@ class ArmScore(NamedTuple):
     """Questions. Each was answered once by every seed, by `votes` rationales."""
     seeds: tuple[int, ...]
     accuracy: float
-    """Mean over seeds of the share of questions answered correctly, in [0, 1]; unread ones are not correct."""
+    """Mean over training runs of the share of questions answered correctly, in [0, 1]; unread ones are not correct."""
     low: float
     high: float
     per_seed: tuple[float, ...]
@@ -64,20 +67,30 @@ class ArmScore(NamedTuple):
     tokens_total: int
     agreement: float | None
     """Mean share of a question's votes that went to its answer, in [0, 1]; None without votes to compare."""
+    runs: int = 1
+    """Independent training runs among the seeds: copies count once."""
+    speaks_of: SpeaksOf = "one run"
+    """What the interval allows for besides questions."""
+    shared: tuple[str, ...] = ()
+    """Parts trained once for all these runs, on which accuracy and interval are conditional."""
 
 
-def score_arm(by_seed: BySeed) -> ArmScore:
-    """Every figure about one arm. Raises RunError when its seeds answered different questions, or none."""
+def score_arm(by_seed: BySeed, origin: Origin = UNKNOWN, others: Sequence[Answers] = ()) -> ArmScore:
+    """Every figure about one arm; `others` are the other arms of its study, which tell of the chance in training.
+
+    Raises RunError when its seeds answered different questions, or none.
+    """
     correct_QS = correct_by_question(by_seed)
+    answers = answers_of(by_seed, origin)
     seeds = tuple(sorted(by_seed))
     predictions = [p for seed in seeds for p in by_seed[seed]]
     written = [r for p in predictions for r in p.rationales]
     tokens = sum(r.tokens for r in written)
-    low, high = accuracy_interval(correct_QS)
+    low, high = accuracy_interval(answers, others=others)
     return ArmScore(
         n=len(correct_QS),
         seeds=seeds,
-        accuracy=float(correct_QS.mean()),
+        accuracy=float(answers.correct.mean()),
         low=low,
         high=high,
         per_seed=tuple(float(share) for share in correct_QS.mean(axis=0)),
@@ -87,43 +100,42 @@ def score_arm(by_seed: BySeed) -> ArmScore:
         tokens_mean=tokens / len(written) if tokens else None,
         tokens_total=tokens,
         agreement=agreement(predictions),
+        runs=answers.runs,
+        speaks_of=speaks_of(answers, others),
+        shared=answers.shared,
     )
 
 
-def correct_by_question(by_seed: BySeed) -> Matrix:
-    """1.0 where a question was answered correctly, else 0.0: one row a question by sorted id, one column a seed.
-
-    Raises RunError when there is nothing, a question stands twice, or the seeds answered different questions.
-    """
-    columns = {seed: _correct_by_id(seed, by_seed[seed]) for seed in sorted(by_seed)}
-    asked = {frozenset(column) for column in columns.values()}
-    if len(asked) != 1 or not (ids := sorted(next(iter(asked)))):
-        sizes = ", ".join(f"seed {seed}: {len(column)}" for seed, column in columns.items())
-        raise RunError(
-            f"the seeds of an arm must answer the same questions; found {sizes or 'none'}. Score them again."
-        )
-    return np.array([[float(column[i]) for column in columns.values()] for i in ids], dtype=np.float64)
+def speaks_of(answers: Answers, others: Sequence[Answers] = ()) -> SpeaksOf:
+    """What the interval of these answers allows for besides questions."""
+    if answers.runs > 1:
+        return "runs"
+    if not answers.is_trained:
+        return "untrained"
+    return "borrowed" if run_variance(answers, others) else "one run"
 
 
-def _correct_by_id(seed: int, predictions: Sequence[Prediction]) -> dict[str, bool]:
-    found = {p.question_id: p.verdict is Verdict.CORRECT for p in predictions}
-    if len(found) != len(predictions):
-        raise RunError(f"seed {seed}: {len(predictions)} predictions for {len(found)} questions. Score it again.")
-    return found
-
-
-def accuracy_interval(correct_QS: Matrix, confidence: float = CONFIDENCE) -> Interval:
+def accuracy_interval(
+    answers: Matrix | Answers, confidence: float = CONFIDENCE, *, others: Sequence[Answers] = ()
+) -> Interval:
     """Interval of an arm's mean accuracy, between 0 and 1.
 
-    One seed: Wilson's (1927), which speaks of this one student; training it again may give another.
-    Several seeds: Wilson's with the number of independent answers that would vary as much as the mean does (as for
+    One run, or copies of one: Wilson's (1927), which speaks of this one student; training it again may give another.
+    Several runs: Wilson's with the number of independent answers that would vary as much as the mean does (as for
     clustered samples: Kott and Carr 1997; Franco et al. 2019, J. Surv. Stat. Methodol. 7), so it speaks of the method.
-    k copies of one seed give exactly the interval of that seed.
+    So it does for one run that borrows the variance of `others`.
     """
-    share = float(correct_QS.mean())
-    spread = spread_of_mean(correct_QS)
-    n = 1 + share * (1 - share) / spread.variance if spread.variance > 0 else float(len(correct_QS))
-    return wilson(share, n, critical_value(spread.freedom, confidence))
+    arm = as_answers(answers)
+    share, questions = float(arm.correct.mean()), len(arm.correct)
+    scale = share * (1 - share)
+    if questions == 1:
+        return wilson(share, 1.0, half_width(Spread(1.0), confidence))
+    if scale == 0:  # there is one run: two that are right everywhere would be copies
+        scale = binomial(share, questions)
+        spread = Spread(scale / (questions - 1), *run_part(arm, others))
+    else:
+        spread = spread_of_mean(arm, others)
+    return wilson(share, 1 + scale / spread.variance, half_width(spread, confidence) / sqrt(spread.variance))
 
 
 def wilson(share: float, n: float, critical: float = 1.959963984540054) -> Interval:
@@ -134,40 +146,37 @@ def wilson(share: float, n: float, critical: float = 1.959963984540054) -> Inter
     return Interval(max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))  # rounding may pass share
 
 
-def spread_of_mean(correct_QS: Matrix) -> Spread:
-    """Variance of an arm's mean accuracy when both its questions and its seeds are draws.
+def spread_of_mean(answers: Matrix | Answers, others: Sequence[Answers] = ()) -> Spread:
+    """Variance of an arm's mean accuracy when both its questions and its runs are draws.
 
-    The variance between questions over their number, plus that between seeds over theirs: two-way clustering
-    (Cameron, Gelbach and Miller 2011) without taking off the part counted in both, which keeps it above either one
-    and errs to the wide side. Degrees of freedom by Satterthwaite from the seeds, as for readers and cases in
-    radiology (Hillis 2007). A bootstrap over two or three seeds would be far too narrow: it knows no freedom at all.
+    The variance between questions over their number, plus that between runs over theirs: two-way clustering (Cameron,
+    Gelbach and Miller 2011) without taking off the part counted in both, which keeps it above either one and errs to
+    the wide side. A bootstrap over two or three runs would be far too narrow: it knows no freedom at all.
     """
-    seeds = seed_variance(correct_QS)
-    variance = mean_variance(correct_QS.mean(axis=1)) + seeds.variance
-    return Spread(variance, satterthwaite(variance, [seeds]))
+    arm = as_answers(answers)
+    questions = max(mean_variance(arm.correct.mean(axis=1)), overlap_of(arm.correct))  # the latter is a part of it
+    return Spread(questions, *run_part(arm, others))
 
 
-def seed_variance(correct_QS: Matrix) -> Spread:
-    """The part of the variance of an arm's mean accuracy that training seeds bring; 0 for a single seed, unknowable."""
-    per_seed_S = correct_QS.mean(axis=0)
-    return Spread(mean_variance(per_seed_S), len(per_seed_S) - 1)
+def overlap_of(correct_QR: Matrix) -> float:
+    """The variance of an arm's mean that is counted both with its questions and with its runs."""
+    questions, runs = correct_QR.shape
+    if questions == 1 or runs == 1:
+        return 0.0
+    means_Q1, means_R = correct_QR.mean(axis=1, keepdims=True), correct_QR.mean(axis=0)
+    left_QR = correct_QR - means_Q1 - means_R + correct_QR.mean()
+    return float((left_QR**2).sum()) / ((questions - 1) * (runs - 1)) / correct_QR.size
+
+
+def run_part(arm: Answers, others: Sequence[Answers] = ()) -> tuple[float, float]:
+    """The variance that runs bring to an arm's mean, with its degrees of freedom."""
+    found = run_variance(arm, others)
+    return (found.variance / arm.runs, found.freedom) if found else (0.0, inf)
 
 
 def mean_variance(values: Matrix) -> float:
     """Estimated variance of the mean of independent values; 0 for a single one."""
     return float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
-
-
-def satterthwaite(variance: float, parts: Sequence[Spread]) -> float:
-    """Degrees of freedom of a sum of variances, of which only `parts` are uncertain (Satterthwaite 1946)."""
-    uncertain = sum(part.variance**2 / part.freedom for part in parts if part.variance > 0)
-    return variance**2 / uncertain if uncertain > 0 else inf
-
-
-def critical_value(freedom: float, confidence: float = CONFIDENCE) -> float:
-    """How many standard errors an interval reaches to each side: Student's t, the normal one for infinite freedom."""
-    upper = (1 + confidence) / 2
-    return float(special.stdtrit(freedom, upper)) if freedom < inf else float(special.ndtri(upper))
 
 
 def agreement(predictions: Sequence[Prediction]) -> float | None:

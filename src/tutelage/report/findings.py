@@ -45,18 +45,17 @@ def signed(share: float) -> str:
     return text if text.startswith("−") or text == "0.0" else f"+{text}"
 
 
-def p_value(p: float) -> str:
-    """A p-value as people write it: 0.041, 3e-9."""
-    if p >= 0.001:
-        return f"{p:.3f}"
-    mantissa, exponent = f"{p:.0e}".split("e")
-    return f"{mantissa}e{int(exponent)}" if p > 0 else "<1e-300"
+def p_value(p: float | None) -> str:
+    """A p-value as people write it: 0.041, < 0.001; a dash where there is none."""
+    if p is None:
+        return "–"
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def equals_p(p: float) -> str:
-    """A p-value in a sentence: p = 0.041."""
+    """A p-value in a sentence: p = 0.041, p < 0.001."""
     text = p_value(p)
-    return f"p {text[0]} {text[1:]}" if text.startswith("<") else f"p = {text}"
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def in_sentence(title: str) -> str:
@@ -71,7 +70,7 @@ def at_start(title: str) -> str:
 
 def is_shown(comparison: Comparison) -> bool:
     """Whether the difference outlasts the correction."""
-    return comparison.p_holm < LEVEL
+    return comparison.p_holm is not None and comparison.p_holm < LEVEL
 
 
 def students(arms: Sequence[ArmRun]) -> list[ArmRun]:
@@ -86,25 +85,58 @@ def ranked(arms: Sequence[ArmRun], scores: Mapping[str, ArmScore]) -> list[str]:
 
 
 def headline(
-    arms: Sequence[ArmRun], scores: Mapping[str, ArmScore], comparisons: Sequence[Comparison], baseline: str | None
+    arms: Sequence[ArmRun],
+    scores: Mapping[str, ArmScore],
+    comparisons: Sequence[Comparison],
+    reference: Reference | None = None,
+    against_constant: Sequence[Comparison] = (),
 ) -> str:
-    """The one sentence to take away: the best student against the baseline, or else against the next best."""
+    """The one sentence to take away: the best student against the next best, whatever the baseline.
+
+    Where no student is better than always giving the answer that is most frequent in training, that comes first.
+    """
     if not arms:
         return "Nothing was scored."
     titles = {arm.arm: arm.title for arm in arms}
     best, *others = ranked(arms, scores)
-    other = baseline if baseline not in (None, best) else (others or [None])[0]
-    if other is None:
-        return (
-            f"{at_start(titles[best])} answers {percent(scores[best].accuracy)} of {scores[best].n} questions correctly"
-        )
-    pair = next(c for c in comparisons if {c.a, c.b} == {best, other})
+    said = _best_and_next(best, others, titles, scores, comparisons)
+    competing = [c for c in against_constant if c.a in (best, *others)]
+    if reference is None or not competing or any(is_better(c) for c in competing):
+        return said
+    constant = f"always answering “{reference.answer}” ({percent(reference.accuracy)})"
+    if not others:
+        return f"{said}: not distinguishable from {constant}"
+    return f"No arm could be shown to be better than {constant}. {said}"
+
+
+def _best_and_next(
+    best: str,
+    others: Sequence[str],
+    titles: Mapping[str, str],
+    scores: Mapping[str, ArmScore],
+    comparisons: Sequence[Comparison],
+) -> str:
+    if not others:
+        shown = f"{percent(scores[best].accuracy)} of {scores[best].n} questions"
+        return f"{at_start(titles[best])} answers {shown} correctly"
+    pair = next(c for c in comparisons if {c.a, c.b} == {best, others[0]})
+    first, second, gain = at_start(titles[best]), in_sentence(titles[others[0]]), points(abs(pair.difference))
     if is_shown(pair):
-        gain = abs(pair.difference)
-        return f"{at_start(titles[best])} beats {in_sentence(titles[other])} by {points(gain)} points"
-    if len(others) > 1 and best == baseline:
-        return f"No arm could be shown to beat {in_sentence(titles[best])}"
-    return f"No difference between {in_sentence(titles[best])} and {in_sentence(titles[other])} could be shown"
+        return f"{first} beats {second} by {gain} points"
+    if pair.p_holm is None:
+        return f"{first} is {gain} points ahead of {second} with {given(pair.shared)}; no test tells of other ones"
+    figures = [percent(scores[arm].accuracy) for arm in (best, others[0])]
+    return f"{first} ({figures[0]}) and {second} ({figures[1]}) are not distinguishable"
+
+
+def is_better(comparison: Comparison) -> bool:
+    """Whether `a` could be shown to be better."""
+    return is_shown(comparison) and comparison.difference > 0
+
+
+def given(shared: Sequence[str]) -> str:
+    """What a result is conditional on: one reranker for all seeds."""
+    return " and ".join(f"one {part}" for part in shared) + " for all seeds"
 
 
 def against_baseline(comparisons: Sequence[Comparison], titles: Mapping[str, str], baseline: str) -> str:
@@ -121,6 +153,11 @@ def against_baseline(comparisons: Sequence[Comparison], titles: Mapping[str, str
 def sentence(comparison: Comparison, titles: Mapping[str, str]) -> str:
     """One comparison in a sentence, with everything needed to doubt it."""
     c = comparison
+    if c.p_holm is None:
+        return (
+            f"{at_start(titles[c.a])} and {in_sentence(titles[c.b])}: {signed(c.difference)} points "
+            f"{interval(c.low, c.high)} with {given(c.shared)}, so no p-value is given."
+        )
     if is_shown(c):
         winner, loser = (c.a, c.b) if c.difference > 0 else (c.b, c.a)
         low, high = (c.low, c.high) if c.difference > 0 else (-c.high, -c.low)
@@ -135,10 +172,24 @@ def sentence(comparison: Comparison, titles: Mapping[str, str]) -> str:
     )
 
 
-def cautions(arms: Sequence[ArmRun], scores: Mapping[str, ArmScore], reference: Reference | None) -> list[str]:
+def cautions(
+    arms: Sequence[ArmRun],
+    scores: Mapping[str, ArmScore],
+    reference: Reference | None = None,
+    against_constant: Sequence[Comparison] = (),
+) -> list[str]:
     """What a reader should know before believing the figures."""
-    said = [(arm.title, text) for arm in arms for text in _about_arm(arm, scores[arm.arm], reference)]
-    return [*_about_seeds(arms), *said_once(said)]
+    constant = {c.a: c for c in against_constant}
+    said = [
+        (arm.title, text)
+        for arm in arms
+        for text in (
+            *_about_runs(scores[arm.arm]),
+            *_about_arm(arm, scores[arm.arm]),
+            *_about_constant(constant.get(arm.arm), reference),
+        )
+    ]
+    return [*_about_seeds(scores.values()), *said_once(said)]
 
 
 def said_once(said: Iterable[tuple[str, str]]) -> list[str]:
@@ -164,24 +215,46 @@ def listed(titles: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(titles[:-1]), titles[-1])))
 
 
-def _about_seeds(arms: Sequence[ArmRun]) -> list[str]:
-    seeds = [len(arm.by_seed) for arm in arms]
-    found: list[str] = []
-    if seeds and max(seeds) == 1:
-        found.append(
+def _about_seeds(scores: Iterable[ArmScore]) -> list[str]:
+    runs = [score.runs for score in scores if score.speaks_of != "untrained"]
+    if not runs or max(runs) > 2:
+        return []
+    if max(runs) == 1:
+        return [
             "Every arm was trained once. Intervals and tests speak of these students, not of the methods: "
             "another seed may turn a small difference around. Set “seeds: [1, 2, 3]” in the recipe for more."
-        )
-    elif seeds and min(seeds) == 1:
-        found.append(
-            "Arms with a single seed bring no training chance into their intervals and tests: those are too sure."
-        )
-    elif seeds and min(seeds) == 2:
-        found.append("Two seeds hardly tell how much chance there is in training, so intervals over both are wide.")
-    return found
+        ]
+    return ["Two seeds hardly tell how much chance there is in training, so intervals are wide. Three are much better."]
 
 
-def _about_arm(arm: ArmRun, score: ArmScore, reference: Reference | None) -> list[str]:
+def _about_runs(score: ArmScore) -> Iterable[str]:
+    """Which of its seeds are no training runs of their own, and what that means for its figures."""
+    seeds = len(score.seeds)
+    if score.speaks_of == "untrained":
+        return
+    if score.runs < seeds:
+        runs = "one training run" if score.runs == 1 else f"{score.runs} training runs"
+        yield f"its {seeds} seeds answered alike or come from one model, so they count as {runs}."
+    if score.speaks_of == "borrowed":
+        yield (
+            "there is one training run, so the chance in training is taken from the other arms, as if it were as large "
+            "here."
+        )
+    if score.shared:
+        yield (
+            f"there is {given(score.shared)}; accuracy and intervals are conditional on it, and comparisons have no "
+            "p-value. Leave its `seed` out of the recipe to train one for each seed."
+        )
+
+
+def _about_constant(comparison: Comparison | None, reference: Reference | None) -> Iterable[str]:
+    if comparison and reference and not is_better(comparison):
+        worse = is_shown(comparison)
+        what = "worse than" if worse else "not distinguishable from"
+        yield f"{what} always answering “{reference.answer}” ({percent(reference.accuracy)})."
+
+
+def _about_arm(arm: ArmRun, score: ArmScore) -> list[str]:
     answers = score.n * len(score.seeds)
     found: list[str] = []
     if score.unread > MANY * answers:
@@ -189,8 +262,6 @@ def _about_arm(arm: ArmRun, score: ArmScore, reference: Reference | None) -> lis
     texts = sum(len(p.rationales) for t in arm.by_seed.values() for p in t.predictions)
     if score.cut > MANY * texts:
         found.append(f"{percent(score.cut / texts)} of the rationales were cut at the length limit.")
-    if reference is not None and score.low <= reference.accuracy <= score.high:
-        found.append(f"not to be told from always answering “{reference.answer}” ({percent(reference.accuracy)}).")
     if drowning := _drowned_in(arm):
         found.append(drowning)
     if _still_learning(arm):

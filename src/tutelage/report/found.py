@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tutelage.report.findings import listed
 from tutelage.report.lookups import gates, learning
-from tutelage.report.lookups.rerankers import Learnt
+from tutelage.report.lookups.rerankers import Learnt, by_seeds
 from tutelage.report.lookups.searches import Searches, are_several, counted, hits_plot
 from tutelage.report.report import Report
 
@@ -37,12 +38,12 @@ def _table(table: Searches, *, named: bool) -> dict[str, Any]:
 
 def _rerankers(report: Report, first_panel: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for learnt in report.run.rerankers:
-        panels = learning.panels(learnt)
-        rows.append({**_words(learnt), "panels": panels, "first": first_panel})
+    for group in by_seeds(report.run.rerankers):
+        panels = learning.panels(group)
+        rows.append({**_words(group), "panels": panels, "first": first_panel})
         first_panel += len(panels)
     return rows
 
 
-def _words(learnt: Learnt) -> dict[str, Any]:
-    return {"learnt": learnt, "arms": listed(learnt.arms), "sentence": learning.sentence(learnt)}
+def _words(group: Sequence[Learnt]) -> dict[str, Any]:
+    return {"learnt": group[0], "arms": listed(group[0].arms), "sentence": learning.sentence(group)}

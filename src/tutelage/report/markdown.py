@@ -8,9 +8,11 @@ from tutelage.report.cost import read_costs
 from tutelage.report.findings import interval, is_shown, listed, p_value, percent, signed
 from tutelage.report.lookups.gates import HEADS, about
 from tutelage.report.lookups.learning import sentence
+from tutelage.report.lookups.rerankers import by_seeds
 from tutelage.report.lookups.searches import Search, Searches, are_several, counted
 from tutelage.report.pairs import pair_lines
 from tutelage.report.report import Report
+from tutelage.report.run import ArmRun
 from tutelage.report.sources import Source, sentences, soft_label_lines
 
 
@@ -56,7 +58,7 @@ def _arms(report: Report) -> tuple[list[str], list[list[str]]]:
         score = report.scores[arm.arm]
         rows.append(
             [
-                f"*{plain(arm.title)}* ({arm.note})" if arm.note else plain(arm.title),
+                _named(arm),
                 percent(score.accuracy),
                 interval(score.low, score.high),
                 " ".join(percent(share) for share in score.per_seed),
@@ -67,6 +69,12 @@ def _arms(report: Report) -> tuple[list[str], list[list[str]]]:
     if reference := report.run.reference:
         rows.append([f"(always “{plain(reference.answer)}”)", percent(reference.accuracy), "", "", "", ""])
     return heads, rows
+
+
+def _named(arm: ArmRun) -> str:
+    """Its title with the note, in italics where it competes with none."""
+    title = f"*{plain(arm.title)}*" if arm.is_reference or arm.leaks else plain(arm.title)
+    return f"{title} ({arm.note})" if arm.note else title
 
 
 def _comparisons(report: Report) -> tuple[list[str], list[list[str]]]:
@@ -80,7 +88,7 @@ def _comparisons(report: Report) -> tuple[list[str], list[list[str]]]:
             p_value(c.p),
             p_value(c.p_holm),
             f"{c.a_only} : {c.b_only}",
-            "yes" if is_shown(c) else "no",
+            "–" if c.p_holm is None else "yes" if is_shown(c) else "no",
         ]
         for c, leads in zip(report.comparisons, report.leading, strict=True)
         if leads
@@ -95,9 +103,14 @@ def _left_out(report: Report) -> str:
 def _about_tests(report: Report) -> str:
     tests = sorted({c.test for c in report.comparisons})
     return (
-        f"Test: {', '.join(tests)}; Holm's correction covers {count(len(report.comparisons), 'comparison')}. "
+        f"Test: {', '.join(tests)}; Holm's correction covers {count(tested(report), 'comparison')}. "
         "Won and lost count questions answered correctly more often by the first or the second of a pair."
     )
+
+
+def tested(report: Report) -> int:
+    """How many comparisons have a p-value."""
+    return sum(c.p is not None for c in report.comparisons)
 
 
 def _found(report: Report) -> Iterator[str]:
@@ -106,8 +119,8 @@ def _found(report: Report) -> Iterator[str]:
         whose = f" For {listed(searches.arms)}." if are_several(report.searches) else ""
         yield f"{plain(counted(searches) + whose)} Intervals are 95%."
         yield table(*_searches(searches))
-    for learnt in report.run.rerankers:
-        yield plain(f"Reranker from {learnt.name}, for {listed(learnt.arms)}: {sentence(learnt)}")
+    for group in by_seeds(report.run.rerankers):
+        yield plain(f"Reranker from {group[0].name}, for {listed(group[0].arms)}: {sentence(group)}")
     if report.gates:
         yield about(list(report.gates))
         yield table(HEADS, [[plain(cell) for cell in gate.cells] for gate in report.gates])

@@ -25,7 +25,8 @@ from tutelage.report.browser import trained
 from tutelage.report.cost import read_costs
 from tutelage.report.lookups import learning
 from tutelage.report.lookups.passages import Numbered
-from tutelage.report.markdown import count, count_of_seeds
+from tutelage.report.lookups.rerankers import by_seeds
+from tutelage.report.markdown import count, count_of_seeds, tested
 from tutelage.report.pairs import pair_lines
 from tutelage.report.report import Report, seconds_of
 from tutelage.report.sources import YIELD, Source, sentences, soft_label_lines
@@ -46,7 +47,9 @@ def page(report: Report) -> str:
     sweeps = find_sweeps(report.arms)
     colours = looks(report.arms, sweeps)
     curves, terms = plots.panels(report.arms), term_plots(report.arms)
-    drawn = browser.Drawn(curves, [p for r in report.run.rerankers for p in learning.panels(r)], terms)
+    drawn = browser.Drawn(
+        curves, [p for group in by_seeds(report.run.rerankers) for p in learning.panels(group)], terms
+    )
     passages = Numbered(report.run.passages)
     written = {f"{n}-{seed}": script_json(browser.texts(report, n, t, passages)) for n, seed, t in trained(report)}
     return (
@@ -82,6 +85,7 @@ def page(report: Report) -> str:
             pair_lines=pair_lines(report.arms),
             facts=facts(report),
             asked=len(report.run.questions),
+            tested=tested(report),
             data=script_json(browser.browser_data(report, colours, drawn)),
             texts=written,
             passages=script_json(passages.rows),
@@ -175,6 +179,7 @@ def arm_rows(report: Report, colours: Sequence[str]) -> list[dict[str, Any]]:
             "look": colours[n],
             "note": arm.note,
             "leaks": arm.leaks,
+            "is_aside": arm.is_reference or bool(arm.leaks),
             "score": score,
             "unread": score.unread / (score.n * len(score.seeds)),
             "range": plots.accuracy_range(score, along),
@@ -243,6 +248,8 @@ def pair_rows(report: Report) -> dict[str, Any]:
 
 def word(comparison: Comparison) -> str:
     """What a comparison comes to."""
+    if comparison.p_holm is None:
+        return "no test"
     if not findings.is_shown(comparison):
         return "not shown"
     return "better" if comparison.difference > 0 else "worse"

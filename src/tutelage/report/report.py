@@ -12,8 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tutelage.evaluation.compare import Comparison, compare_arms
+from tutelage.evaluation.compare import Comparison, compare_arms, compare_with_constant
 from tutelage.evaluation.metrics import ArmScore, score_arm
+from tutelage.evaluation.runs import Origin, answers_of
 from tutelage.report import findings
 from tutelage.report.lookups import learning, shown
 from tutelage.report.lookups.gates import Gate, read_gates
@@ -43,6 +44,8 @@ class Report:
     searches: tuple[Searches, ...] = ()
     """How well passages were found, the test split first."""
     gates: tuple[Gate, ...] = ()
+    against_constant: tuple[Comparison, ...] = ()
+    """Every arm against always giving the answer that is most frequent in training; empty without such an answer."""
 
     @property
     def arms(self) -> tuple[ArmRun, ...]:
@@ -51,15 +54,15 @@ class Report:
 
     @property
     def key_findings(self) -> list[str]:
-        """Those to read first: the headline's, those with the baseline, the best student against the next best.
+        """Those to read first: the best student against the next best, as in the headline, then the baseline's.
 
-        Of many, the headline's and the best against the next stand; the others are counted in one sentence.
+        Of many, the best against the next and against the baseline stand; the others are counted in one sentence.
         """
         baseline = self.run.results.get("baseline")
         competing = findings.ranked(self.arms, self.scores)
         pairs = [({c.a, c.b}, text) for c, text in zip(self.comparisons, self.findings, strict=True)]
         key = [(p, text) for p, text in pairs if p <= set(competing) and (baseline in p or p == set(competing[:2]))]
-        first = sorted(key, key=lambda p: p[0] != {competing[0], baseline})
+        first = sorted(key, key=lambda p: p[0] != set(competing[:2]))
         if len(key) <= MANY_FINDINGS or baseline is None:
             return [text for _, text in first]
         few = [text for pair, text in first if pair in ({competing[0], baseline}, set(competing[:2]))]
@@ -121,26 +124,40 @@ def make_report(run: Run) -> Report:
     """Every figure and sentence of the report. Raises RunError when arms answered different questions."""
     predictions = {arm.arm: arm.predictions for arm in run.arms}
     baseline = run.results.get("baseline")
-    scores = {arm: score_arm(by_seed) for arm, by_seed in predictions.items()}
-    comparisons = compare_arms(predictions, baseline)
+    origins = {arm.arm: arm.origin for arm in run.arms}
+    answers = {arm: answers_of(by_seed, origins[arm]) for arm, by_seed in predictions.items()}
+    scores = {
+        arm: score_arm(by_seed, origins[arm], [other for name, other in answers.items() if name != arm])
+        for arm, by_seed in predictions.items()
+    }
+    comparisons = compare_arms(predictions, baseline, origins=origins)
+    constant = _against_constant(run, origins)
     titles = {arm.arm: arm.title for arm in run.arms}
     return Report(
         run=run,
         scores=scores,
         comparisons=tuple(comparisons),
-        headline=findings.headline(run.arms, scores, comparisons, baseline),
+        headline=findings.headline(run.arms, scores, comparisons, run.reference, constant),
         findings=tuple(findings.sentence(c, titles) for c in comparisons),
-        cautions=_cautions(run, scores),
+        cautions=_cautions(run, scores, constant),
         searches=tuple(read_searches(run.results)),
         gates=tuple(read_gates(run.results)),
+        against_constant=tuple(constant),
     )
 
 
-def _cautions(run: Run, scores: Mapping[str, ArmScore]) -> tuple[str, ...]:
+def _against_constant(run: Run, origins: Mapping[str, Origin]) -> list[Comparison]:
+    if run.reference is None:
+        return []
+    is_right = {question.id: question.answer == run.reference.answer for question in run.questions}
+    return compare_with_constant({arm.arm: arm.predictions for arm in run.arms}, is_right, origins=origins)
+
+
+def _cautions(run: Run, scores: Mapping[str, ArmScore], constant: Sequence[Comparison]) -> tuple[str, ...]:
     looked_up = [*shown.cautions(run.results, run.arms), *learning.cautions(run.rerankers)]
     return (
         *findings.merged_warnings(run.results.get("warnings") or (), [arm.title for arm in run.arms]),
-        *findings.cautions(run.arms, scores, run.reference),
+        *findings.cautions(run.arms, scores, run.reference, constant),
         *findings.said_once(looked_up),
     )
 
@@ -164,6 +181,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "arms": [_arm(arm, report.scores[arm.arm]) for arm in report.arms],
         "comparisons": [{**c._asdict(), "discordant": c.discordant} for c in report.comparisons],
         "reference": asdict(report.run.reference) if report.run.reference else None,
+        "against_constant": [c._asdict() for c in report.against_constant],
         "sources": list(sources_of(results)),
         "soft_labels": list(results.get("soft_labels") or ()),
         **{key: list(results.get(key) or ()) for key in LOOKED_UP},
@@ -176,7 +194,13 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def _reranker(learnt: Learnt) -> dict[str, Any]:
-    known = {"base": learnt.name, "kind": learnt.kind, "arms": list(learnt.arms), "select": learnt.select}
+    known = {
+        "base": learnt.name,
+        "kind": learnt.kind,
+        "arms": list(learnt.arms),
+        "select": learnt.select,
+        "seed": learnt.seed,
+    }
     return {**known, "best_epoch": learnt.best_epoch, "history": list(learnt.history)}
 
 

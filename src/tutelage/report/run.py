@@ -4,6 +4,7 @@
 
     {"name": "pocket/steps", "task": {"name": "pocket/steps", "counts": {"train": 900, "dev": 100, "test": 300}},
      "arms": [{"arm": "fine-tuning", "title": "Fine-tuning", "reference": false, "seed": 1,
+               "model": "3f9c2a71b0de", "parts": {"student": ["3f9c2a71b0de"]},
                "predictions": "stages/.../predictions.jsonl", "history": "stages/.../history.jsonl",
                "training": {...}, "seconds": {"train": 40.1, "score": 3.0}}],
      "questions": "stages/.../questions.jsonl", "seeds": [1, 2], "baseline": "fine-tuning", ...}
@@ -12,12 +13,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tutelage.errors import RunError
+from tutelage.evaluation.runs import Origin
 from tutelage.report.files import read_object, read_rows
 from tutelage.report.lookups.passages import Cited, read_cited
 from tutelage.report.lookups.rerankers import Learnt, read_rerankers
@@ -39,6 +41,10 @@ class Trained:
     """steps, tokens, seconds, best_epoch, examples."""
     seconds: Mapping[str, float]
     """By what was done: train, score."""
+    model: str | None = None
+    """What identifies the model that answered; None in runs of before this was written down, as below."""
+    parts: Mapping[str, tuple[str, ...]] | None = None
+    """What identifies everything that was trained for its answers, by part: student, mentor, reranker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,16 @@ class ArmRun:
 
     @property
     def note(self) -> str:
-        """What stands behind its title in tables: reference, leaks, both, or nothing."""
-        return ", ".join(filter(None, ("reference" if self.is_reference else "", "leaks" if self.leaks else "")))
+        """What stands behind its title in tables: reference, leaks, what all its seeds share, or nothing."""
+        one = self.origin.shared or (("run",) if self.is_one_run else ())
+        known = ("reference" if self.is_reference else "", "leaks" if self.leaks else "", *(f"one {o}" for o in one))
+        return ", ".join(filter(None, known))
+
+    @property
+    def is_one_run(self) -> bool:
+        """Whether one trained model answered for several seeds."""
+        origin = self.origin
+        return origin.is_trained and len(self.by_seed) > 1 and len(set(origin.models.values())) == 1
 
     @property
     def marked(self) -> str:
@@ -67,9 +81,27 @@ class ArmRun:
         return f"{self.title} ({self.note})" if self.note else self.title
 
     @property
+    def origin(self) -> Origin:
+        """Which of its seeds are runs of their own, and what they share."""
+        models = {seed: trained.model for seed, trained in self.by_seed.items() if trained.model}
+        known = [trained.parts for trained in self.by_seed.values() if trained.parts is not None]
+        is_trained = len(known) < len(self.by_seed) or any(known)
+        return Origin(models, shared_parts(self.by_seed.values()) if len(set(models.values())) > 1 else (), is_trained)
+
+    @property
     def predictions(self) -> dict[int, tuple[Prediction, ...]]:
         """The predictions of each seed."""
         return {seed: trained.predictions for seed, trained in self.by_seed.items()}
+
+
+def shared_parts(seeds: Collection[Trained]) -> tuple[str, ...]:
+    """The parts of which one was trained for several models."""
+    models: dict[tuple[str, str], set[str | None]] = {}
+    for trained in seeds:
+        for part, fingerprints in (trained.parts or {}).items():
+            for fingerprint in fingerprints:
+                models.setdefault((part, fingerprint), set()).add(trained.model)
+    return tuple(dict.fromkeys(part for (part, _), of in models.items() if len(of) > 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +163,8 @@ def _arms(folder: Path, rows: list[dict[str, Any]]) -> tuple[ArmRun, ...]:
             history=tuple(read_rows(folder / row["history"])) if row.get("history") else (),
             training=row.get("training") or {},
             seconds=row.get("seconds") or {},
+            model=row.get("model"),
+            parts=None if row.get("parts") is None else {name: tuple(of) for name, of in row["parts"].items()},
         )
     first = {row["arm"]: row for row in reversed(rows)}
     return tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tutelage.evaluation.metrics import FEW_DEV
 from tutelage.report.findings import percent
 from tutelage.report.lookups.rerankers import Learnt
 from tutelage.report.plots import Axis, Curve, Found, Panel, Series, curve, panel, share_label
@@ -13,27 +14,37 @@ SERIES = (Series("reranker", "by-reranker"), Series("question alone", "by-questi
 """The lines of a panel."""
 
 
-def panels(learnt: Learnt) -> list[Panel]:
-    """Hits@1 and nDCG@10 by epoch, each with the level of the question alone."""
+def panels(group: Sequence[Learnt]) -> list[Panel]:
+    """Hits@1 and nDCG@10 by epoch of rerankers that differ in seeds, each with the level of the question alone."""
     drawn: list[Panel] = []
     for key, title in PANELS:
-        own = curve(learnt.history, key)
-        if own:
-            level = learnt.baseline.get(key)
-            flat: Curve = [] if level is None else [(epoch, level) for epoch, _ in own]
-            found = [Found(1, None, flat), Found(0, None, own, learnt.best_epoch)]
+        found = [line for learnt in group for line in _lines(learnt, key)]
+        if found:
             share = key.startswith("hits")
             label = share_label if share else lambda v: f"{v:.6g}"
             drawn.append(panel(title, found, Axis(0.0, 1.0, 0.25), label, is_share=share))
     return drawn
 
 
-def sentence(learnt: Learnt) -> str:
-    """Which epoch was kept, by what, and what it finds."""
-    by = f", chosen by {_name(learnt.select)} on dev" if learnt.select and learnt.select != "last" else ""
-    said = f"Epoch {learnt.best_epoch} of {learnt.epochs} was kept{by}"
+def _lines(learnt: Learnt, key: str) -> list[Found]:
+    own, level = curve(learnt.history, key), learnt.baseline.get(key)
+    flat: Curve = [] if level is None else [(epoch, level) for epoch, _ in own]
+    return [Found(1, learnt.seed, flat), Found(0, learnt.seed, own, learnt.best_epoch)] if own else []
+
+
+def sentence(group: Sequence[Learnt]) -> str:
+    """Which epoch was kept, by what, and what it finds, for each seed."""
+    first = group[0]
+    by = f", chosen by {_name(first.select)} on dev" if first.select and first.select != "last" else ""
+    if len(group) == 1:
+        return f"Epoch {first.best_epoch} of {first.epochs} was kept{by}{_figures(first)}."
+    said = "; ".join(f"seed {learnt.seed}: epoch {learnt.best_epoch}{_figures(learnt)}" for learnt in group)
+    return f"One for each seed, trained for up to {first.epochs} epochs{by}. {said[:1].upper()}{said[1:]}."
+
+
+def _figures(learnt: Learnt) -> str:
     figures = [_beside(key, learnt.kept[key], learnt.baseline.get(key)) for key, _ in PANELS if key in learnt.kept]
-    return f"{said}: {'; '.join(figures)}." if figures else f"{said}."
+    return f": {'; '.join(figures)}" if figures else ""
 
 
 def _beside(key: str, own: float, level: float | None) -> str:
@@ -50,13 +61,20 @@ def _figure(key: str, value: float) -> str:
 
 
 def cautions(rerankers: Sequence[Learnt]) -> list[tuple[str, str]]:
-    """(title of an arm, what to know) of rerankers that order passages no better than the question does."""
+    """(title of an arm, what to know) of rerankers that are no better than the question, or chosen by few questions."""
     return [
-        (title, f"the reranker is no better on dev than the question alone: {figures}.")
+        (title, text)
         for learnt in rerankers
-        if (figures := _no_better(learnt))
+        for text in (_no_better(learnt), _chosen_by_few(learnt))
+        if text
         for title in learnt.arms
     ]
+
+
+def _chosen_by_few(learnt: Learnt) -> str:
+    if learnt.select == "last" or learnt.epochs < 2 or learnt.dev is None or learnt.dev >= FEW_DEV:
+        return ""
+    return f"the epoch of the reranker was chosen on {learnt.dev} dev rationales; with so few it is much by chance."
 
 
 def _no_better(learnt: Learnt) -> str:
@@ -64,4 +82,5 @@ def _no_better(learnt: Learnt) -> str:
     own, level = learnt.kept.get(key), learnt.baseline.get(key)
     if own is None or level is None or own > level:
         return ""
-    return f"{_name(key)} {_figure(key, own)} against {_figure(key, level)}"
+    figures = f"{_name(key)} {_figure(key, own)} against {_figure(key, level)}"
+    return f"the reranker is no better on dev than the question alone: {figures}."

@@ -7,7 +7,7 @@ One row of a reranker's history (shortened); epoch 0 is before any training:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,10 @@ class Learnt(NamedTuple):
     """The figure its epoch was chosen by."""
     best_epoch: int | None
     history: tuple[Mapping[str, Any], ...]
+    seed: int | None = None
+    """None in runs of before this was written down, as below."""
+    dev: int | None = None
+    """Dev questions with a rationale, which its epoch was chosen by."""
 
     @property
     def kept(self) -> Mapping[str, Any]:
@@ -43,6 +47,14 @@ class Learnt(NamedTuple):
         return max((row.get("epoch") or 0 for row in self.history), default=0)
 
 
+def by_seeds(rerankers: Iterable[Learnt]) -> list[list[Learnt]]:
+    """Rerankers of the same arms that differ in their seeds stand together."""
+    groups: dict[tuple[str, str, tuple[str, ...], str], list[Learnt]] = {}
+    for learnt in rerankers:
+        groups.setdefault((learnt.name, learnt.kind, learnt.arms, learnt.select), []).append(learnt)
+    return list(groups.values())
+
+
 def read_rerankers(folder: Path, results: Mapping[str, Any]) -> tuple[Learnt, ...]:
     """The rerankers that the run trained."""
     return tuple(
@@ -53,6 +65,8 @@ def read_rerankers(folder: Path, results: Mapping[str, Any]) -> tuple[Learnt, ..
             select=row.get("select") or "",
             best_epoch=(row.get("training") or {}).get("best_epoch"),
             history=tuple(read_rows(folder / row["history"])),
+            seed=row.get("seed"),
+            dev=row.get("dev"),
         )
         for row in results.get("rerankers") or ()
     )
