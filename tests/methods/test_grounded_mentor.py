@@ -27,12 +27,16 @@ from tutelage.methods.finding import first_right, silver_passages
 from tutelage.methods.knowledge import read_hits
 from tutelage.methods.run import run
 from tutelage.models import LanguageModel, load
+from tutelage.rationales.diverse import example_id
 from tutelage.recipe import Recipe, parse
+from tutelage.recipe.overrides import override
+from tutelage.report.report import make_report
+from tutelage.report.run import read_run
 from tutelage.retrieval.bm25 import Bm25
 from tutelage.runs import Stage, read_json, read_jsonl
 from tutelage.training.batching import tokenize
 from tutelage.training.soft_labels import SoftLabels
-from tutelage.types import Example, Question, question_from_json
+from tutelage.types import Example, Question, question_from_json, rationale_from_json
 
 ARMS = ["grounded-mentor", "grounded-mentor-alone"]
 CHANGES: dict[str, Any] = {
@@ -55,8 +59,8 @@ class Finished(NamedTuple):
         (folder,) = stages(self.out, "questions")
         return {row["id"]: question_from_json(row) for row in read_jsonl(folder / "questions.jsonl")}
 
-    def stage(self, name: str, arm: str = "grounded-mentor") -> list[Stage]:
-        return [s for s in planned(self.recipe, self.out, arm).values() if s.name == name]
+    def stage(self, name: str, arm: str = "grounded-mentor", seed: int = 1) -> list[Stage]:
+        return [s for s in planned(self.recipe, self.out, arm, seed).values() if s.name == name]
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +110,7 @@ def test_each_rationale_of_the_mentor_finds_its_own_passage(finished: Finished):
     found, index = read_hits(beside), Bm25.open(finished.stage("index")[0].folder / "index")
     prompts = {row["id"]: row["prompt"] for row in read_jsonl(examples.folder / "train.jsonl")}
     for row in kept:
-        id = f"{row['question_id']}#{row['source']}#{row['sample']}"
+        id = example_id(rationale_from_json(row))
         assert [h.passage_id for h in found[id]] == [h.passage_id for h in index.search([row["text"]], 10)[0]]
         (passage,) = index.passages([found[id][0].passage_id])
         assert prompts[id] == FORMAT.prompt(finished.questions[row["question_id"]], [passage])
@@ -214,17 +218,45 @@ def rerankers(mentored: Finished, arm: str, seed: int) -> tuple[Stage, Stage]:
     return reranker, ordered
 
 
-def test_a_mentored_reranker_learns_from_teacher_and_mentor_and_serves_all_seeds(mentored: Finished):
-    """A reranker for each seed would be measured with its students, and KARD's would not."""
-    (taught,), (added,) = (mentored.stage(name) for name in ("rationales", "augmented"))
-    plain, mine = rerankers(mentored, "kard", 1)[0], rerankers(mentored, "grounded-mentor", 1)[0]
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_mentored_reranker_learns_from_teacher_and_the_mentor_of_its_seed(mentored: Finished, seed: int):
+    """What chance there is in mentor and reranker must show between seeds, as a student's does."""
+    (taught,), (added,) = (mentored.stage(name, seed=seed) for name in ("rationales", "augmented"))
+    plain, mine = rerankers(mentored, "kard", seed)[0], rerankers(mentored, "grounded-mentor", seed)[0]
     assert _inputs(plain)["rationales"] == [taught.fingerprint]
     assert _inputs(mine)["rationales"] == [taught.fingerprint, added.fingerprint]
     assert [_inputs(stage)["reranker"]["epochs"] for stage in (plain, mine)] == [1, 2]
-    assert rerankers(mentored, "grounded-mentor", 2)[0].fingerprint == mine.fingerprint
-    written = {s.fingerprint for seed in (1, 2) for s in planned(
-        mentored.recipe, mentored.out, "grounded-mentor", seed).values() if s.name == "augmented"}  # fmt: skip
-    assert len(written) == 2
+    assert [_inputs(stage)["reranker"]["seed"] for stage in (plain, mine)] == [seed, seed]
+
+
+def test_one_mentored_reranker_learns_from_the_mentor_of_the_first_seed(mentored: Finished):
+    """A reranker of a fixed seed serves all students, so it can have but one mentor."""
+    one = override(mentored.recipe.model_dump(mode="json"), {"knowledge.reranker.seed": 7})
+    shared = mentored._replace(recipe=parse(one, where="test", complete=True))
+    first, second = ({s.fingerprint for s in shared.stage("augmented", seed=seed)} for seed in (1, 2))
+    assert len(first) == 1
+    assert len(second) == 2
+    assert first < second, "what the second student learns from, and what the reranker does"
+    plain, mine = ({s.fingerprint for s in shared.stage("reranker", seed=seed)} for seed in (1, 2))
+    assert plain == mine
+
+
+def test_every_job_tells_what_was_trained_for_it(mentored: Finished):
+    """By this a report knows which seeds are copies, and which share a part."""
+    rows = {(row["arm"], row["seed"]): row for row in results_of(mentored.out)["arms"]}
+    for seed in (1, 2):
+        kard, ours = rows["kard", seed]["parts"], rows["grounded-mentor", seed]["parts"]
+        reranker = rerankers(mentored, "kard", seed)[0].fingerprint[:12]
+        assert (kard["reranker"], "mentor" in kard) == ([reranker], False)
+        assert len(kard["student"]) == len(ours["student"]) == len(ours["mentor"]) == 1
+        assert {reranker, rerankers(mentored, "grounded-mentor", seed)[0].fingerprint[:12]} == set(ours["reranker"])
+        assert rows["kard", seed]["model"] == kard["student"][0]
+    for arm in ("kard", "grounded-mentor"):
+        first, second = ({print_ for found in rows[arm, seed]["parts"].values() for print_ in found} for seed in (1, 2))
+        assert not first & second
+    report = make_report(read_run(mentored.out))
+    assert [arm.origin.shared for arm in report.arms] == [(), ()]
+    assert report.comparisons[0].p is not None
 
 
 def test_a_mentor_finds_its_passages_before_there_is_a_reranker_that_it_taught(mentored: Finished):
@@ -251,14 +283,17 @@ def test_both_rerankers_have_a_row_of_their_own(mentored: Finished):
     rows = {row["by"]: row for row in results_of(mentored.out)["retrieval"] if row["split"] == "dev"}
     right = silver_passages([*mentored.stage("beside", "kard"), *mentored.stage("beside")])
     for arm, by in (("kard", "reranker"), ("grounded-mentor", "mentored")):
-        fingerprint = rerankers(mentored, arm, 1)[0].fingerprint
-        (ordered,) = [
-            s for s in mentored.stage("reranked", arm)
-            if (_inputs(s)["split"], _inputs(s)["reranker"]) == ("dev", fingerprint)
-        ]  # fmt: skip
-        ranks = {id: first_right(hits, right[id]) for id, hits in read_hits(ordered).items() if id in right}
-        assert rows[by]["n"] == len(ranks)
-        assert rows[by]["hits"]["3"]["value"] == sum(r is not None and r < 3 for r in ranks.values()) / len(ranks)
+        found: list[bool] = []
+        for seed in (1, 2):
+            fingerprint = rerankers(mentored, arm, seed)[0].fingerprint
+            (ordered,) = [
+                s for s in mentored.stage("reranked", arm, seed)
+                if (_inputs(s)["split"], _inputs(s)["reranker"]) == ("dev", fingerprint)
+            ]  # fmt: skip
+            ranks = {id: first_right(hits, right[id]) for id, hits in read_hits(ordered).items() if id in right}
+            assert rows[by]["n"] == len(ranks)
+            found += [r is not None and r < 3 for r in ranks.values()]
+        assert rows[by]["hits"]["3"]["value"] == pytest.approx(sum(found) / len(found)), "the mean over seeds"
 
 
 def test_a_mentor_that_teaches_the_reranker_of_all_seeds_is_one_mentor(mentored: Finished):

@@ -17,6 +17,9 @@ from tutelage.methods.results import _warnings, title_of
 from tutelage.methods.run import run
 from tutelage.recipe import Arm, Recipe, parse
 from tutelage.runs import Stage, Workspace, read_jsonl, write_json
+from tutelage.tasks.answers import NUMBER
+from tutelage.tasks.task import Task
+from tutelage.types import Question
 
 RAW: dict[str, Any] = {
     "task": {"name": "pocket/steps", "limit": 40},
@@ -193,6 +196,30 @@ def test_a_row_says_whether_the_test_split_chose_an_epoch_of_its_models(
     warnings = list(_warnings(study, [(Job(study.arms[0], 1), Outcome(trained, trained))]))
     assert bool(warnings) == leaks
     assert bool(leak_of(study, study.arms[0])) == leaks
+
+
+@pytest.mark.parametrize(
+    ("changed", "dev", "said"),
+    [
+        ({"score.dev_limit": 200}, 99, ["its epoch was chosen on 99 dev questions; with so few it is much by chance."]),
+        ({"score.dev_limit": 200}, 100, []),
+        ({"score.dev_limit": 40}, 500, ["its epoch was chosen on 40 dev questions; with so few it is much by chance."]),
+        ({"student.select": "last"}, 9, []),
+        ({"student.epochs": 1}, 9, []),
+        ({"student.evaluate_every": 2}, 9, []),
+    ],
+)
+def test_an_epoch_chosen_on_few_dev_questions_is_warned_of(
+    tmp_path: Path, changed: dict[str, Any], dev: int, said: list[str]
+):
+    """The best of ten epochs on forty questions is mostly the luckiest."""
+    write_json(tmp_path / "training.json", {"cut": {"prompts": 0, "targets": 0}})
+    trained = Stage("student", "f", tmp_path, cached=True)
+    study = recipe(arms=[{"method": "reasoning-distillation", "set": changed}])
+    asked = {"dev": tuple(Question(f"q-{n}", "t", "dev", "?", (), "1") for n in range(dev))}
+    task = Task("t", NUMBER, asked, ())  # type: ignore[arg-type]
+    warnings = list(_warnings(study, [(Job(study.arms[0], 1), Outcome(trained, trained))], task))
+    assert [text.partition(": ")[2] for text in warnings] == said
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tutelage.errors import IndexFolderError
-from tutelage.evaluation.metrics import wilson
+from tutelage.evaluation.metrics import accuracy_interval
 from tutelage.methods.corpora import open_corpus
 from tutelage.methods.gold_documents import passages_of_documents
 from tutelage.methods.knowledge import Knowledge, open_index, read_hits, silver_counts
@@ -39,16 +41,19 @@ class Found(NamedTuple):
 def figures(found: Iterable[Found], right: Mapping[str, frozenset[str]]) -> list[dict[str, Any]]:
     """For each search the share of questions with a right passage among its first k, with n and 95% intervals.
 
-    Of two searches over one split only questions that both have count, so that rows can be compared.
+    Of two searches over one split only questions that both have count, so that rows can be compared. The rerankers of
+    several seeds are one search: their mean, with an interval that allows for the chance in training them.
     """
     searches = list(found)
     rows: list[dict[str, Any]] = []
     for split in ("dev", "test"):
         mine = [search for search in searches if search.split == split]
         shared = set(right).intersection(*(search.hits for search in mine)) if mine else set[str]()
-        for search in mine if shared else []:
-            ranks = [first_right(search.hits[id], right[id]) for id in sorted(shared)]
-            rows.append({"by": search.by, "split": split, "n": len(ranks), "hits": _hits(ranks)})
+        for by in dict.fromkeys(search.by for search in mine) if shared else []:
+            ranks = [
+                [first_right(search.hits[id], right[id]) for search in mine if search.by == by] for id in sorted(shared)
+            ]
+            rows.append({"by": by, "split": split, "n": len(ranks), "hits": _hits(ranks)})
     return rows
 
 
@@ -57,10 +62,13 @@ def first_right(hits: Sequence[Hit], right: frozenset[str]) -> int | None:
     return next((rank for rank, hit in enumerate(hits) if hit.passage_id in right), None)
 
 
-def _hits(ranks: Sequence[int | None]) -> dict[str, dict[str, float]]:
-    shares = {k: sum(rank is not None and rank < k for rank in ranks) / len(ranks) for k in CUTOFFS}
-    intervals = {k: wilson(share, len(ranks)) for k, share in shares.items()}
-    return {str(k): {"value": shares[k], "low": intervals[k][0], "high": intervals[k][1]} for k in CUTOFFS}
+def _hits(ranks: Sequence[Sequence[int | None]]) -> dict[str, dict[str, float]]:
+    """From the ranks of each question, one for each reranker."""
+    found = {k: np.array([[float(rank is not None and rank < k) for rank in row] for row in ranks]) for k in CUTOFFS}
+    intervals = {k: accuracy_interval(right_QR) for k, right_QR in found.items()}
+    return {
+        str(k): {"value": float(found[k].mean()), "low": intervals[k].low, "high": intervals[k].high} for k in CUTOFFS
+    }
 
 
 def right_passages(knowledge: Knowledge, questions: Sequence[Question]) -> dict[str, frozenset[str]]:
@@ -109,11 +117,11 @@ def searches(
     """The hits of these stages for the questions of each split.
 
     Where a stage searched with rationales, those of the first one kept for a question. Only one stage of a kind speaks
-    for a split: the first, since the others searched for more rationales of the same questions. What an oracle found
-    speaks for test alone; elsewhere it is what rationales found, and has a row of its own. `mentored` are the
-    fingerprints of rerankers that learnt from a mentor too.
+    for a split: the first, since the others searched for more rationales of the same questions; but every reranker
+    does. What an oracle found speaks for test alone; elsewhere it is what rationales found, and has a row of its own.
+    `mentored` are the fingerprints of rerankers that learnt from a mentor too.
     """
-    found: dict[tuple[str, Split], Found] = {}
+    found: dict[tuple[str, Split, str], Found] = {}
     for stage in stages:
         hits: dict[str, Sequence[Hit]] = {}
         by = MENTORED if _orders_by(stage) in mentored else BY[stage.name]
@@ -122,7 +130,7 @@ def searches(
         for split, asked in questions.items():
             mine = {q.id: hits[q.id] for q in asked if q.id in hits}
             if mine and (stage.name != "silver" or split == "test"):
-                found.setdefault((by, split), Found(by, split, mine))
+                found.setdefault((by, split, _orders_by(stage)), Found(by, split, mine))
     return list(found.values())
 
 

@@ -18,7 +18,7 @@ def grounded_mentor(study: Study, seed: int) -> Outcome:
     reranker, of BM25. Behind a closed gate the student of Mentor-KD answers.
     """
     examples, soft = lessons(study, study.mentor, seed)
-    knowledge = serving(study)
+    knowledge = serving(study, seed)
     student = study.train(examples, seed, soft=soft, beside=knowledge.chosen_by(study.recipe.student))
     return gated.score(study, student, seed, found=knowledge.served, plain=lambda: mentored(study, seed))
 
@@ -26,22 +26,24 @@ def grounded_mentor(study: Study, seed: int) -> Outcome:
 def grounded_mentor_alone(study: Study, seed: int) -> Outcome:
     """The grounded mentor itself on the test split, with the same passages as its student."""
     mentor = trained_mentor(study, study.mentor, seed)
-    return study.score(mentor, seed, study.mentor, beside=serving(study).served("test"))
+    return study.score(mentor, seed, study.mentor, beside=serving(study, seed).served("test"))
 
 
-def serving(study: Study) -> Knowledge:
-    """What finds passages at test. One reranker serves all seeds, so the mentor it learnt from is that of the first."""
-    reranker = study.knowledge.settings.reranker
+def serving(study: Study, seed: int) -> Knowledge:
+    """What finds passages at test. A reranker that serves all seeds learns from the mentor of the first."""
+    knowledge = study.knowledge.for_seed(seed)
+    reranker = knowledge.settings.reranker
     if reranker is None or reranker.mentor_epochs is None:
-        return study.knowledge
-    added = written(study, study.mentor, study.recipe.seeds[0])
-    return study.knowledge.with_lessons(added) if added else study.knowledge
+        return knowledge
+    added = written(study, study.mentor, seed if reranker.seed is None else study.recipe.seeds[0])
+    return knowledge.with_lessons(added) if added else knowledge
 
 
 def trained_mentor(study: Study, settings: MentorSection, seed: int) -> Stage:
     """A mentor taught with passages by the teacher or, in a chain, by a grounded mentor of its own."""
     examples, soft = lessons(study, settings.mentor, settings.seed_of(seed), settings)
-    return study.train(examples, seed, settings, soft=soft, beside=study.knowledge.chosen_by(settings))
+    knowledge = study.knowledge.for_seed(settings.seed_of(seed))
+    return study.train(examples, seed, settings, soft=soft, beside=knowledge.chosen_by(settings))
 
 
 def lessons(
@@ -61,5 +63,5 @@ def written(study: Study, mentor: MentorSection, seed: int) -> Stage | None:
 
     None where the mentor writes none.
     """
-    trained = trained_mentor(study, mentor, seed)
-    return study.augmented(trained, mentor, seed, taught=study.taught(), beside=study.knowledge.silver("train"))
+    trained, knowledge = trained_mentor(study, mentor, seed), study.knowledge.for_seed(mentor.seed_of(seed))
+    return study.augmented(trained, mentor, seed, taught=study.taught(), beside=knowledge.silver("train"))

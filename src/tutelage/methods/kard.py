@@ -13,7 +13,7 @@ from tutelage.types import Split
 
 def kard(study: Study, seed: int) -> Outcome:
     """KARD with its reranker (Kang et al., NeurIPS 2023, section 3 and Figure 2)."""
-    return _score(study, seed, study.knowledge.reranked)
+    return _score(study, seed, study.knowledge.for_seed(seed).reranked)
 
 
 def kard_bm25(study: Study, seed: int) -> Outcome:
@@ -27,7 +27,7 @@ def kard_oracle(study: Study, seed: int) -> Outcome:
     It leaks: whoever wrote that rationale knew the answer.
     """
     student = grounded_student(study, seed)
-    return study.score(student, seed, beside=study.knowledge.silver("test"))
+    return study.score(student, seed, beside=study.knowledge.for_seed(seed).silver("test"))
 
 
 def grounded_student(study: Study, seed: int) -> Stage:
@@ -37,9 +37,9 @@ def grounded_student(study: Study, seed: int) -> Stage:
     questions. We differ from the published code: only correct rationales are learnt and search, their answer line
     never searches, one prompt serves training and test, and an epoch is chosen at all.
     """
-    taught = study.taught()
-    examples = study.lessons.rationales(taught, beside=study.knowledge.beside(taught))
-    return study.train(examples, seed, beside=study.knowledge.chosen_by(study.recipe.student))
+    taught, knowledge = study.taught(), study.knowledge.for_seed(seed)
+    examples = study.lessons.rationales(taught, beside=knowledge.beside(taught))
+    return study.train(examples, seed, beside=knowledge.chosen_by(study.recipe.student))
 
 
 def _score(study: Study, seed: int, found: Callable[[Split], Stage]) -> Outcome:

@@ -43,15 +43,23 @@ class Indexed(NamedTuple):
 class Knowledge:
     """The `knowledge` section of a study at work."""
 
-    def __init__(self, study: Study, settings: KnowledgeSection, *more: Stage) -> None:
-        """`more` are rationales that a reranker learns from besides the teacher's."""
+    def __init__(self, study: Study, settings: KnowledgeSection, *more: Stage, seed: int | None = None) -> None:
+        """`more` are rationales that a reranker learns from besides the teacher's, `seed` is that of the study's run.
+
+        Without a seed it is the first of the recipe.
+        """
         self.study = study
         self.settings = settings
         self.more = more
+        self.seed = study.recipe.seeds[0] if seed is None else seed
+
+    def for_seed(self, seed: int) -> Knowledge:
+        """The same knowledge with the reranker that is used in the study's run of this seed."""
+        return Knowledge(self.study, self.settings, *self.more, seed=seed)
 
     def with_lessons(self, *more: Stage) -> Knowledge:
         """The same knowledge, with a reranker that learnt from these rationales too."""
-        return Knowledge(self.study, self.settings, *more)
+        return Knowledge(self.study, self.settings, *more, seed=self.seed)
 
     # --- the index
 
@@ -129,13 +137,28 @@ class Knowledge:
         other, and with a scarce teacher that is most of them, the reranker finds what it can or, where there is none,
         the question.
         """
-        settings, study = self.settings, self.study
-        taught, alone = study.taught(), self.served(split)
-        depth = max(settings.passages, KEPT_HITS)
+        found, alone = self._silver_hits(split), self.served(split)
+        inputs: dict[str, Json] = {"found": found.fingerprint, "served": alone.fingerprint, "split": split}
+
+        def make(folder: Path) -> None:
+            rows = read_jsonl(found.folder / "hits.jsonl")
+            without = {q.id for q in self.study.of(split)} - {row["of"] for row in rows}
+            depth = max(self.settings.passages, KEPT_HITS)
+            by_question = read_jsonl(alone.folder / "hits.jsonl")
+            more = [{**row, "hits": row["hits"][:depth]} for row in by_question if row["of"] in without]
+            write_jsonl(folder / "hits.jsonl", [*rows, *more])
+            write_json(folder / "silver.json", {"found": len(rows), "by_question": len(more)})
+
+        return self.study.workspace.stage("silver", inputs, make)
+
+    def _silver_hits(self, split: Split) -> Stage:
+        """What rationales find for the questions of one split, as far as there are any: the same for every seed."""
+        study, depth = self.study, max(self.settings.passages, KEPT_HITS)
+        taught = study.taught()
         inputs: dict[str, Json] = {
             **self.searching,
             "rationales": taught.fingerprint,
-            "served": alone.fingerprint,
+            "questions": study.questions().fingerprint,
             "split": split,
             "depth": depth,
         }
@@ -153,15 +176,9 @@ class Knowledge:
                 first = self._first_of_each(kept_rationales([taught]))
                 queries = {q.id: first[q.id] for q in questions if q.id in first}
             documents = self._of_documents([q for q in questions if q.id not in queries], depth) if test else {}
-            without = {q.id for q in questions} - queries.keys() - documents.keys()
-            rows = [row for row in read_jsonl(alone.folder / "hits.jsonl") if row["of"] in without]
-            cut = [{**row, "hits": row["hits"][:depth]} for row in rows]
-            self._search(
-                folder, queries, depth, more=[*({"of": of, "hits": _rows(documents[of])} for of in documents), *cut]
-            )
-            write_json(folder / "silver.json", {"found": len(queries) + len(documents), "by_question": len(without)})
+            self._search(folder, queries, depth, more=[{"of": of, "hits": _rows(documents[of])} for of in documents])
 
-        return study.workspace.stage("silver", inputs, make)
+        return study.workspace.stage("silver-hits", inputs, make)
 
     def _of_documents(self, questions: Sequence[Question], depth: int) -> dict[str, list[Hit]]:
         """The passages of the documents that questions name, the best for question and answer together first."""
@@ -199,14 +216,12 @@ class Knowledge:
         """All questions of the study by id."""
         return {question.id: question for split in SPLITS for question in self.study.of(split)}
 
-    def _search(
-        self, folder: Path, queries: Mapping[str, str], depth: int, *, more: Iterable[dict[str, Any]] = ()
-    ) -> None:
-        """Write `hits.jsonl`, a row for each query, and the rows that are known already."""
+    def _search(self, folder: Path, queries: Mapping[str, str], depth: int) -> None:
+        """Write `hits.jsonl`, a row for each query."""
         partial = folder / "partial.jsonl"
         found = self.found(self.open(self.index().folder), [*queries.values()], depth, partial)
         rows = [{"of": of, "hits": _rows(found[text])} for of, text in queries.items()]
-        write_jsonl(folder / "hits.jsonl", [*rows, *more])
+        write_jsonl(folder / "hits.jsonl", rows)
         partial.unlink(missing_ok=True)
 
     def found(self, index: Retriever, queries: Sequence[str], depth: int, partial: Path) -> dict[str, list[Hit]]:
@@ -236,7 +251,7 @@ class Knowledge:
             return Indexed(trained_model(settings.path) or Path(settings.path), fingerprint_of(settings.path))
         lessons = [self.study.taught(), *self.more]
         epochs = settings.mentor_epochs if self.more and settings.mentor_epochs else settings.epochs
-        settings = settings.model_copy(update={"epochs": epochs})
+        settings = settings.model_copy(update={"epochs": epochs, "seed": settings.seed_of(self.seed)})
         stage = taught_reranker(self, lessons, settings)
         return Indexed(stage.folder / "model", stage.fingerprint)
 

@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
 
 def taught_reranker(knowledge: Knowledge, lessons: Sequence[Stage], settings: RerankerSection) -> Stage:
-    """A reranker taught by the scores that these rationales give to passages; its folder holds `model`."""
-    base, study = settings.base, knowledge.study
+    """A reranker taught by the scores that these rationales give to passages; its folder holds `model`.
+
+    `settings.seed` is that of this one reranker.
+    """
+    base, seed, study = settings.base, settings.seed, knowledge.study
     assert base is not None  # it is trained, so there is something to train
+    assert seed is not None  # `Knowledge.reranker` has set it
     space = search_space_of(knowledge, lessons, settings)
     inputs: dict[str, Json] = {
         "space": space.fingerprint,
@@ -53,7 +57,7 @@ def taught_reranker(knowledge: Knowledge, lessons: Sequence[Stage], settings: Re
             _training_settings(settings),
             base=base,
             folder=folder,
-            seed=settings.seed,
+            seed=seed,
             device=study.recipe.compute.device,
             tell=lambda figures: study.tell("trains a reranker", figures),
             baseline=question_order(index, dev),

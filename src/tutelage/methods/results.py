@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tutelage.methods import Outcome, Study
 from tutelage.methods.jobs import Job, method_of, plan
 from tutelage.methods.result_parts import lookups, origin, written
 from tutelage.methods.result_parts.cited import write_cited
+from tutelage.methods.result_parts.parts import trained_parts
 from tutelage.methods.result_parts.shelf import shelve
 from tutelage.methods.result_parts.titles import title_of
 from tutelage.methods.result_parts.warnings import leaks
@@ -56,8 +57,8 @@ def results(
         "prompts": lookups.prompts(plans),
         "passages": cited.summary if cited else None,
         "arms": [
-            {**_arm(recipe, folder, job, found), "index": cited.indexes.get(job.arm.name) if cited else None}
-            for job, found in outcomes
+            {**_arm(recipe, folder, job, found, planned), "index": cited.indexes.get(job.arm.name) if cited else None}
+            for (job, found), (_, planned) in zip(outcomes, plans, strict=True)
         ],
         "questions": _relative(questions.folder / "questions.jsonl", folder),
         "recipe": recipe.model_dump(mode="json"),
@@ -71,11 +72,11 @@ def results(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": origin.machine(recipe),
         "baseline": recipe.baseline or ("fine-tuning" if any(a.name == "fine-tuning" for a in recipe.arms) else None),
-        "warnings": list(_warnings(recipe, outcomes)),
+        "warnings": list(_warnings(recipe, outcomes, task)),
     }
 
 
-def _arm(recipe: Recipe, folder: Path, job: Job, found: Outcome) -> dict[str, Json]:
+def _arm(recipe: Recipe, folder: Path, job: Job, found: Outcome, planned: Sequence[Stage]) -> dict[str, Json]:
     training: dict[str, Json] = read_json(found.student.folder / "training.json")  # type: ignore[assignment]
     return {
         "arm": job.arm.name,
@@ -83,6 +84,8 @@ def _arm(recipe: Recipe, folder: Path, job: Job, found: Outcome) -> dict[str, Js
         "reference": method_of(job.arm).reference,
         "leaks": leaks(recipe, job.arm),
         "seed": job.seed,
+        "model": found.student.fingerprint[:12],
+        "parts": cast(Json, trained_parts(found, planned)),
         "predictions": _relative(found.score.folder / "predictions.jsonl", folder),
         "history": _relative(found.student.folder / "history.jsonl", folder),
         "training": training,

@@ -29,7 +29,7 @@ class RerankerSection(Section):
     epochs: Positive = 3
     mentor_epochs: Positive | None = None
     """Give arm grounded-mentor a reranker of its own, trained for so many epochs on the rationales of the teacher and
-    of the mentor of the first seed. They are several times as many, so fewer epochs are as many steps. Ours."""
+    of the mentor. They are several times as many, so fewer epochs are as many steps. Ours."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     batch_size: Positive = 16
     """Questions in one step."""
@@ -70,8 +70,9 @@ class RerankerSection(Section):
     """Train on so many rationales, chosen by the hash of their ids; without it on all that were kept."""
     dev_limit: Positive | None = 200
     """Dev rationales looked at after an epoch. Ours."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """One reranker serves all seeds of a study."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """One reranker of this seed for all students; without it each seed of the study has a reranker of its own. What
+    chance there is in a single one cannot be told, so the report then gives no p-values for arms that it serves."""
 
     @model_validator(mode="after")
     def _from_somewhere(self) -> RerankerSection:
@@ -85,6 +86,10 @@ class RerankerSection(Section):
         if idle:
             raise ValueError(f"{_named(idle)} for a reranker trained from `base:`; that of `path:` is taken as it is")
         return self
+
+    def seed_of(self, seed: int) -> int:
+        """The seed that it is trained with, in a study's run of this seed."""
+        return seed if self.seed is None else self.seed
 
 
 class KnowledgeSection(Section):

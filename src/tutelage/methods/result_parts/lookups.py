@@ -13,7 +13,7 @@ from tutelage.methods.knowledge import Knowledge
 from tutelage.methods.result_parts.plans import Plans, shared, titles
 from tutelage.methods.result_parts.titles import title_of
 from tutelage.recipe import KnowledgeSection, Recipe
-from tutelage.runs import Json, Stage, Workspace, read_json
+from tutelage.runs import Json, Stage, Workspace, read_json, read_jsonl
 from tutelage.tasks.task import Task
 
 
@@ -75,6 +75,7 @@ def rerankers(folder: Path, plans: Plans) -> list[Json]:
             "history": (use.stage.folder / "history.jsonl").relative_to(folder).as_posix(),
             "training": read_json(use.stage.folder / "reranker.json"),
             **_trained_as(use.stage.folder),
+            "dev": _dev_rationales(use.stage),
             "arms": cast(Json, use.arms),
         }
         for use in shared(plans, "reranker")
@@ -85,10 +86,16 @@ def _learnt_from_a_mentor(reranker: Stage) -> bool:
     return len(read_json(reranker.folder / "stage.json")["inputs"]["rationales"]) > 1
 
 
+def _dev_rationales(reranker: Stage) -> int:
+    """What its epochs were chosen by."""
+    space = read_json(reranker.folder / "stage.json")["inputs"]["space"]
+    return len(read_jsonl(reranker.folder.with_name(f"search-space-{space[:12]}") / "dev.jsonl"))
+
+
 def _trained_as(folder: Path) -> dict[str, Json]:
     """What a reranker was made from and chosen by."""
     settings: dict[str, Json] = read_json(folder / "stage.json")["inputs"]["reranker"]
-    return {key: settings[key] for key in ("kind", "base", "select")}
+    return {key: settings[key] for key in ("kind", "base", "select", "seed")}
 
 
 def gate(recipe: Recipe, task: Task, job: Job, found: Outcome) -> Json:
