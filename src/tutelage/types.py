@@ -93,7 +93,8 @@ class Example:
     """One training pair: a prompt and the text to learn to write after it."""
 
     id: str
-    """`question_id#source#sample`, unique within a training set."""
+    """`question_id#source#sample`, or for a mentor's text `question_id#mentor#hash of the text`; unique within a
+    training set."""
     prompt: str
     target: str
     weight: float = 1.0

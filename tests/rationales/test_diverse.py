@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.rationales.diverse import Pair, choose_pairs, grams, jaccard
+from tutelage.rationales.diverse import Pair, choose_pairs, example_id, grams, jaccard
 from tutelage.types import Rationale, Verdict
 
 TEXTS = {
@@ -20,6 +21,16 @@ TEXTS = {
 
 def rationale(sample: int, text: str, question: str = "q") -> Rationale:
     return Rationale(question, "teacher:t", sample, text, "17", Verdict.CORRECT)
+
+
+def test_the_id_of_a_mentors_text_hangs_on_the_text_alone():
+    """Draws hang on ids: a mentor trained anew that wrote the same would otherwise teach another student."""
+    old, new = (replace(rationale(n, TEXTS[0]), source=f"mentor:{made}") for n, made in ((0, "82c4"), (3, "f00d")))
+    assert example_id(old) == example_id(new)
+    assert example_id(old).startswith("q#mentor#")
+    assert example_id(replace(old, text=TEXTS[1])) != example_id(old)
+    assert example_id(replace(old, question_id="r")) != example_id(old)
+    assert example_id(rationale(2, TEXTS[0])) == "q#teacher:t#2"
 
 
 def test_n_grams_and_jaccard_by_hand():

@@ -11,6 +11,7 @@ left over, joins the one it is least like:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import NamedTuple
@@ -57,8 +58,15 @@ def choose_pairs(rationales: Iterable[Rationale], *, ngram: int = 3) -> Diverse:
 
 
 def example_id(rationale: Rationale) -> str:
-    """The id of the example that teaches this rationale; see `Example.id`."""
-    return f"{rationale.question_id}#{rationale.source}#{rationale.sample}"
+    """The id of the example that teaches this rationale; see `Example.id`.
+
+    That of a mentor's text is made of the text, since random draws depend on ids: a mentor trained anew that writes the
+    same text must not change what is learnt from it. No question keeps a text twice.
+    """
+    writer, number = rationale.source, str(rationale.sample)
+    if writer.startswith("mentor:"):
+        writer, number = "mentor", hashlib.sha256(rationale.text.encode()).hexdigest()[:16]
+    return f"{rationale.question_id}#{writer}#{number}"
 
 
 def grams(text: str, n: int) -> Grams:
