@@ -216,12 +216,14 @@ class Knowledge:
         """All questions of the study by id."""
         return {question.id: question for split in SPLITS for question in self.study.of(split)}
 
-    def _search(self, folder: Path, queries: Mapping[str, str], depth: int) -> None:
-        """Write `hits.jsonl`, a row for each query."""
+    def _search(
+        self, folder: Path, queries: Mapping[str, str], depth: int, more: Iterable[Mapping[str, Json]] = ()
+    ) -> None:
+        """Write `hits.jsonl`, a row for each query, and then `more` rows."""
         partial = folder / "partial.jsonl"
         found = self.found(self.open(self.index().folder), [*queries.values()], depth, partial)
         rows = [{"of": of, "hits": _rows(found[text])} for of, text in queries.items()]
-        write_jsonl(folder / "hits.jsonl", rows)
+        write_jsonl(folder / "hits.jsonl", [*rows, *more])
         partial.unlink(missing_ok=True)
 
     def found(self, index: Retriever, queries: Sequence[str], depth: int, partial: Path) -> dict[str, list[Hit]]:
