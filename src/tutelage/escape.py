@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 MARKS = "¤¬§¶^`|#@*+=&%"
 """Candidates for the mark, the rarest in ordinary text first."""
@@ -23,6 +23,9 @@ SHORT = {"\n": "n", "\t": "t", " ": "s", "<": "l", "\\": "b", "{": "o", "}": "c"
 
 NAMES = "ntslbocwmu0123456789adef"
 """Every character that an escape may use besides the mark."""
+
+PROBES = ("a", "1", "the", "A 1.")
+"""Texts that show what a tokenizer puts around a text; one that it knows nothing of shows nothing."""
 
 LEADS = [*range(0x1000, 0xD800, 0x1000), 0xE000, 0xF000, *range(0x10000, 0x110000, 0x10000)]
 EVERY_BYTE = "".join(map(chr, [*range(0x800), *LEADS]))
@@ -108,9 +111,34 @@ class Escape:
 LETTERS = {name: character for character, name in SHORT.items()}
 
 
-def token_ids(tokenizer: Any, text: str, *, marks: bool = False) -> list[int]:
-    """Token ids of a text, with the tokenizer's begin and end marks if asked. A text that spells "</s>" stays text."""
-    return tokenizer(text, add_special_tokens=marks, split_special_tokens=True, verbose=False).input_ids
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text alone. A text that spells "</s>" stays text."""
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False).input_ids
+
+
+class Added(NamedTuple):
+    """Special tokens that a tokenizer puts around a text by itself."""
+
+    before: list[int]
+    """For example [<s>] (Llama, Gemma), a language code (NLLB); often none (GPT-2, Qwen)."""
+    after: list[int]
+    """For example [</s>] (T5, BART)."""
+
+
+def added_ids(tokenizer: Any, *, target: bool = False) -> Added:
+    """What the tokenizer puts around a prompt, or around a target, found by encoding a text with and without it.
+
+    Its attributes do not tell: a post-processor can add <s> although `add_bos_token` is False.
+    """
+    kwargs = {"split_special_tokens": True, "verbose": False}
+    for text in PROBES:
+        given = {"text_target" if target else "text": text}
+        bare = list(tokenizer(**given, add_special_tokens=False, **kwargs).input_ids)
+        whole = list(tokenizer(**given, add_special_tokens=True, **kwargs).input_ids)
+        starts = [at for at in range(len(whole) - len(bare) + 1) if whole[at : at + len(bare)] == bare]
+        if bare and starts:
+            return Added(whole[: starts[0]], whole[starts[0] + len(bare) :])
+    raise ValueError(f"the tokenizer splits {PROBES[0]!r} differently with special tokens around it")
 
 
 def token_text(tokenizer: Any, ids: list[int]) -> str:

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -38,7 +39,7 @@ from transformers.utils import logging as transformers_logging
 
 from tutelage.checkpoints import describe, digest, locate
 from tutelage.errors import ModelError
-from tutelage.escape import Escape, token_ids, token_text
+from tutelage.escape import Added, Escape, added_ids, token_ids, token_text
 from tutelage.precision import Precision, autocast_dtype
 
 
@@ -99,20 +100,40 @@ class LanguageModel:
         """How many tokens fit the network, or None where position is relative (T5)."""
         return getattr(self.model.config, "max_position_embeddings", None)
 
+    @cached_property
+    def around_prompt(self) -> Added:
+        """Special tokens around a prompt, those that the tokenizer itself adds: <s> of Llama, </s> of T5.
+
+        A causal model reads prompt and target as one text, so what would end that text does not stand behind a prompt.
+        """
+        added = self._asked_tokenizer(target=False)
+        return added if self.kind == "encoder-decoder" else added._replace(after=[])
+
+    @cached_property
+    def before_target(self) -> list[int]:
+        """Special tokens before a target: none, but <s> for BART, whose decoder has a start id before that."""
+        return self._asked_tokenizer(target=True).before if self.kind == "encoder-decoder" else []
+
     def prompt_ids(self, text: str) -> list[int]:
-        """Token ids of a prompt, with the marks that the architecture expects: T5 ends a prompt with </s>.
+        """Token ids of a prompt, with the special tokens that the tokenizer adds: T5 ends a prompt with </s>.
 
         A causal model reads prompt and target as one text, so its prompt ends with a newline.
         """
-        if self.kind == "encoder-decoder":
-            return token_ids(self.tokenizer, self.escape.encode(text), marks=True)
-        bos = self.tokenizer.bos_token_id
-        begin = [bos] if bos is not None and getattr(self.tokenizer, "add_bos_token", False) else []
-        return begin + token_ids(self.tokenizer, self.escape.encode(text + "\n"))
+        before, after = self.around_prompt
+        whole = text if self.kind == "encoder-decoder" else text + "\n"
+        return [*before, *token_ids(self.tokenizer, self.escape.encode(whole)), *after]
 
     def target_ids(self, text: str) -> list[int]:
         """Token ids of a target; the last one is the end mark."""
-        return [*token_ids(self.tokenizer, self.escape.encode(text)), self.eos_id]
+        return [*self.before_target, *token_ids(self.tokenizer, self.escape.encode(text)), self.eos_id]
+
+    def _asked_tokenizer(self, *, target: bool) -> Added:
+        try:
+            return added_ids(self.tokenizer, target=target)
+        except ValueError as error:
+            raise ModelError(
+                f"model {self.name!r}: {error}, so no prompt can be built. Choose another model."
+            ) from error
 
     def text(self, ids: Iterable[int]) -> str:
         """The text of written ids: special tokens removed, escapes undone."""
@@ -203,12 +224,14 @@ def is_adapted(lm: LanguageModel) -> bool:
 def cut_prompt(lm: LanguageModel, ids: list[int], limit: int) -> list[int]:
     """At most `limit` ids of a prompt, cut at the front, where passages stand: question and cue are at its end.
 
-    A begin mark stays. Passages are fitted to the limit before (`fitting.fit`), since here the best would go first. A
-    prompt too long even so is cut here in training and generation alike, or a student is served what it never saw.
+    Special tokens at its beginning stay. Passages are fitted to the limit before (`fitting.fit`), since here the best
+    would go first. A prompt too long even so is cut here in training and generation alike, or a student is served what
+    it never saw.
     """
     if len(ids) <= limit:
         return ids
-    keep = 1 if ids[0] == lm.tokenizer.bos_token_id else 0
+    before = lm.around_prompt.before
+    keep = min(len(before), limit) if ids[: len(before)] == before else 0
     return ids[:keep] + ids[len(ids) - limit + keep :]
 
 

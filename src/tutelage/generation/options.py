@@ -90,7 +90,7 @@ def _asked(lm: LanguageModel, prompt: str, beginning: str, options: Sequence[str
         raise TextError(f"no options to choose from behind {(prompt + beginning)[-40:]!r}. Give at least one.")
     written = [lm.target_ids(beginning + option) for option in options]
     texts = [ids if end else ids[:-1] for ids in written]
-    begin = lm.target_ids(beginning)[:-1] if beginning else []
+    begin = lm.target_ids(beginning)[:-1] if beginning else lm.before_target
     shared = _common([begin, *texts])
     tails = [ids[len(shared) :] for ids in texts]
     if [] in tails:
