@@ -59,7 +59,7 @@ def test_parts_train_like_the_whole_batch(folder: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(
         DistillationTrainer,
         "training_step",
-        lambda self, model, inputs, count=None: passes.append(len(inputs)) or step(self, model, inputs, count),
+        lambda self, model, inputs, count=None: passes.append(len(inputs["parts"])) or step(self, model, inputs, count),
     )
     monkeypatch.setattr(
         memory,
@@ -171,7 +171,7 @@ def test_several_processes_do_not_split():
     """Ranks that pass a different number of times wait for each other for ever."""
     arguments: Any = SimpleNamespace(device=torch.device("cpu"), world_size=2)
     lm: Any = SimpleNamespace(model=SimpleNamespace(config=None))
-    assert memory.micro_batch_tokens(lm, arguments, plain_settings()) is None
+    assert memory.micro_batch_tokens(lm, 99, arguments, plain_settings()) is None
 
 
 def test_evaluation_reads_no_logits_of_prompts(folder: Path):

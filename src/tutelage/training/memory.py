@@ -47,16 +47,18 @@ def keep_freed_memory() -> bool:
     return all(mallopt(*pair) for pair in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 1 << 26)))
 
 
-def micro_batch_tokens(lm: LanguageModel, arguments: TrainingArguments, settings: Settings) -> int | None:
+def micro_batch_tokens(
+    lm: LanguageModel, longest: int, arguments: TrainingArguments, settings: Settings
+) -> int | None:
     """How many padded tokens go through the network at once, where it trains in one process on a CPU; else any number.
 
+    `longest` is the length of the longest row in tokens.
     Several processes must make equally many passes, and on a GPU the user's batch size is taken at its word.
     """
     if arguments.device.type != "cpu" or arguments.world_size > 1:
         return None
-    length = settings.max_prompt_tokens + settings.max_target_tokens
     per_token = activation_bytes(
-        lm.model.config, length, in_bf16=settings.precision == "bf16", checkpointing=settings.gradient_checkpointing
+        lm.model.config, longest, in_bf16=settings.precision == "bf16", checkpointing=settings.gradient_checkpointing
     )
     return max(1, ACTIVATION_BYTES // per_token)
 

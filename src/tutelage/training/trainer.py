@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,11 +12,17 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from tutelage.models import LanguageModel
-from tutelage.training.batching import Batches, Row
-from tutelage.training.losses import token_count
+from tutelage.training.batching import RandomBatches, Row, in_parts
+from tutelage.training.losses import LossSum, token_count
 from tutelage.training.memory import micro_batch_tokens
 from tutelage.training.objective import Found, Objective
 from tutelage.training.settings import Settings
+
+CPU_OVERHEAD = 64.0
+"""Tokens; see `part_overhead`."""
+GPU_OVERHEAD = 5e8
+"""Tokens times weights, for each module; see `part_overhead`. 30 µs a module, forward and back, where a token takes six
+operations a weight and 10^14 of them take a second. Reckoned, not measured."""
 
 
 class DistillationTrainer(Trainer):
@@ -37,14 +44,20 @@ class DistillationTrainer(Trainer):
         self.objective, self.settings = objective, settings
         dataset: Any = objective.groups
         collate: Any = self.collate
-        self.micro_batch_tokens = micro_batch_tokens(lm, args, settings)
         super().__init__(lm.model, args, collate, dataset, callbacks=callbacks)
+        longest = max((sum(_lengths(group)) for group in objective.groups), default=1)
+        self.micro_batch_tokens = micro_batch_tokens(lm, longest, args, settings)
         self.remove_callback(PrinterCallback)
         by_tokens = settings.batch_tokens is not None and objective.groups_in_batch is None
-        self.batches = Batches(
+        alone = args.world_size == 1
+        self.overhead = part_overhead(lm.model, args.device) if alone else math.inf
+        """Of a part of a batch, in tokens. Several processes wait for each other in every pass: one part."""
+        self.budget = settings.batch_tokens if by_tokens and alone else None
+        self.batches = RandomBatches(
             [_lengths(group) for group in objective.groups],
             rows=None if by_tokens else objective.groups_in_batch or settings.batch_size,
             tokens=settings.batch_tokens if by_tokens else None,
+            accumulate=settings.accumulate,
             seed=args.seed,
             rank=args.process_index,
             processes=args.world_size,
@@ -59,34 +72,37 @@ class DistillationTrainer(Trainer):
         values = start or [0.0] * (2 + len(self.objective.terms))
         return torch.tensor(values, dtype=torch.float64, device=self.args.device)
 
-    def collate(self, groups: Sequence[Sequence[Row]]) -> list[dict[str, Tensor]]:
-        """The tensors of a batch, as one micro-batch or several."""
-        return [self.objective.collate(some) for some in micro_batches(groups, self.micro_batch_tokens)]
-
     def get_train_dataloader(self) -> DataLoader[Row]:
         """Batches that already belong to this rank: accelerate must not deal them out again."""
         pinned = self.args.device.type == "cuda"
         return _Loader(self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator, pin_memory=pinned)  # pyright: ignore
 
+    def collate(self, groups: Sequence[Sequence[Row]]) -> dict[str, Any]:
+        """A batch as the tensors of its parts; see `in_parts`."""
+        parts = in_parts([_lengths(group) for group in groups], overhead=self.overhead, budget=self.budget)
+        cut = (some for part in parts for some in micro_batches([groups[i] for i in part], self.micro_batch_tokens))
+        return {"parts": [self.objective.collate(some) for some in cut]}
+
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
-    ) -> tuple[list[list[dict[str, Tensor]]], Tensor]:
+    ) -> tuple[list[dict[str, Any]], Tensor]:
         """The batches of one step, and what their summed loss is divided by."""
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
-        counts = [token_count(micro["labels"], micro["weights"]) for batch in batches for micro in batch]
+        counts = [token_count(part["labels"], part["weights"]) for batch in batches for part in batch["parts"]]
         return batches, self._over_ranks(torch.stack(counts).sum().to(device))
 
     def training_step(
-        self, model: Any, inputs: list[dict[str, Tensor]], num_items_in_batch: Tensor | int | None = None
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Forward and backward passes over a batch, one micro-batch after the other; gradients add up."""
-        losses = [super(DistillationTrainer, self).training_step(model, micro, num_items_in_batch) for micro in inputs]
-        return torch.stack(losses).sum()
+        """Forward and backward passes over a batch: one, or as many as memory asks for; their gradients add up."""
+        passes = _passes(inputs["parts"], self.micro_batch_tokens)
+        step = super().training_step
+        return torch.stack([step(model, {"parts": parts}, num_items_in_batch) for parts in passes]).sum()
 
     def compute_loss(
         self,
         model: Any,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
@@ -94,7 +110,7 @@ class DistillationTrainer(Trainer):
 
         DDP averages gradients over ranks; multiplying by their number makes that a sum.
         """
-        found = self.objective(model, inputs)
+        found = _together([self.objective(model, part) for part in inputs["parts"]])
         divisor = found.loss.count if num_items_in_batch is None else num_items_in_batch
         if model.training:
             self._note(model, found)
@@ -143,6 +159,40 @@ def micro_batches(groups: Sequence[Sequence[Row]], tokens: int | None) -> list[l
             rows, longest = len(group), sum(_lengths(group))
         parts[-1].append(group)
     return parts
+
+
+def part_overhead(model: Any, device: torch.device) -> float:
+    """Padded tokens that a part of a batch must save so that a further pass of the network is worth its time.
+
+    On a CPU a pass costs little besides its arithmetic. On a GPU it takes a time that hangs on the number of layers,
+    in which a small network could have read thousands of tokens, one of 3 billion weights a few hundred.
+    """
+    if device.type == "cpu":
+        return CPU_OVERHEAD
+    return GPU_OVERHEAD * sum(1 for _ in model.modules()) / max(1, sum(p.numel() for p in model.parameters()))
+
+
+def _passes(parts: Sequence[dict[str, Tensor]], tokens: int | None) -> list[list[dict[str, Tensor]]]:
+    """The parts of a batch as they go through the network together: at most `tokens` padded tokens, or one part."""
+    passes: list[list[dict[str, Tensor]]] = []
+    read = 0
+    for part in parts:
+        size = sum(part[name].numel() for name in ("input_ids", "decoder_input_ids") if name in part)
+        if not passes or (tokens is not None and read + size > tokens):
+            passes.append([])
+            read = 0
+        passes[-1].append(part)
+        read += size
+    return passes
+
+
+def _together(parts: Sequence[Found]) -> Found:
+    """The loss of a batch, given that of its parts."""
+    if len(parts) == 1:
+        return parts[0]
+    total, count = (torch.stack([part.loss[at] for part in parts]).sum() for at in (0, 1))
+    terms = {name: torch.stack([part.terms[name] for part in parts]).sum() for name in parts[0].terms}
+    return Found(LossSum(total, count), terms)
 
 
 def _lengths(group: Any) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from tutelage.errors import RunError
-from tutelage.training.batching import Batches
+from tutelage.training.batching import RandomBatches
 from tutelage.training.reranking.candidates import Ranking, draw
 from tutelage.training.reranking.losses import ranking_loss
 from tutelage.training.reranking.settings import RerankerSettings
@@ -59,9 +59,10 @@ class RankingTrainer(Trainer):
         super().__init__(network, args, collate, self.drawn, callbacks=callbacks)
         self.remove_callback(PrinterCallback)
         self.settings, self.ranking_loss = settings, ranking_loss(settings.loss)
-        self.batches = Batches(
+        self.batches = RandomBatches(
             [(len(ranking.query), 1) for ranking in rankings],
             rows=settings.batch_size,
+            accumulate=args.gradient_accumulation_steps,
             seed=args.seed,
             rank=args.process_index,
             processes=args.world_size,
