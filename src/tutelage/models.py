@@ -12,13 +12,13 @@ import copy
 import hashlib
 import random
 import warnings
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -41,6 +41,11 @@ from tutelage.checkpoints import describe, digest, locate
 from tutelage.errors import ModelError
 from tutelage.escape import Added, Escape, added_ids, token_ids, token_text
 from tutelage.precision import Precision, autocast_dtype
+
+Tokens: TypeAlias = tuple[list[int], list[int]]
+"""Ids of a prompt and of its target."""
+SAMPLE = ("Tova has 12 beads and finds 5 more. 12 + 5 = 17.", "Is it so?")
+"""Texts to compare a model with its copy on, where no rows are at hand."""
 
 
 @dataclass(frozen=True)
@@ -187,19 +192,79 @@ def load_tokenizer(name_or_path: str | Path) -> LanguageModel:
     return LanguageModel(name, SimpleNamespace(config=config), tokenizer, kind, Escape.of(tokenizer), folder)
 
 
-def save(lm: LanguageModel, folder: Path) -> None:
+def save(lm: LanguageModel, folder: Path, *, sample: Sequence[Tokens] = ()) -> None:
     """Write an ordinary Hugging Face folder that any `from_pretrained` reads.
 
-    Adapters are merged into the weights, on a copy; they are also kept alone in `folder/adapter`.
+    Adapters are merged into the weights, on a copy; they are also kept alone in `folder/adapter`. The folder is then
+    loaded again and compared with the live model on a `sample`; see `check_saved`.
     """
-    model = lm.model
+    model, sample = lm.model, sample or [(lm.prompt_ids(text), lm.target_ids(text)) for text in SAMPLE]
+    expected = sample_logits(lm, sample)
     with quiet():
         if is_adapted(lm):
             model.save_pretrained(folder / "adapter")
             model = copy.deepcopy(model).merge_and_unload()
         model.save_pretrained(folder)
         lm.tokenizer.save_pretrained(folder)
+    del model
     open_to_readers(folder)
+    coarse = any(weight.dtype in (torch.bfloat16, torch.float16) for weight in lm.model.parameters())
+    check_saved(folder, sample, expected, device=lm.device, coarse=coarse)
+
+
+def sample_logits(lm: LanguageModel, sample: Sequence[Tokens]) -> Tensor:
+    """Logits (N, V) in float32 for the last tokens of some targets behind their prompts, at most eight of each."""
+    forward, rows = type(lm.model).forward, list[Tensor]()  # of the class: a Trainer puts autocast around the model's
+    with evaluating(replace(lm, autocast=None)):
+        for prompt, target in sample:
+            texts = (
+                {"input_ids": prompt, "decoder_input_ids": [lm.start_id, *target[:-1]]}
+                if lm.kind == "encoder-decoder"
+                else {"input_ids": [*prompt, *target[:-1]]}
+            )
+            inputs = {name: torch.tensor([ids], device=lm.device) for name, ids in texts.items()}
+            logits_1TV = forward(lm.model, **inputs, use_cache=False, return_dict=True).logits
+            rows.append(logits_1TV[0, -min(len(target), 8) :].float().cpu())
+    return torch.cat(rows)
+
+
+def check_saved(
+    folder: Path, sample: Sequence[Tokens], expected: Tensor, *, device: torch.device, coarse: bool = False
+) -> None:
+    """Load a saved model and raise ModelError where its logits are not those of the live one.
+
+    `expected` is what `sample_logits` gave for the live model. This takes the time and the memory of a second copy of
+    the weights, in float32 on `device`, for a few short passes: no more than training itself needed.
+    """
+    check_same(str(folder), expected, sample_logits(load(folder, device=device), sample), coarse=coarse)
+
+
+def check_same(name: str, expected: Tensor, found: Tensor, *, coarse: bool = False) -> None:
+    """Raise ModelError where numbers of a saved model differ from the live one's by a thousandth of the largest.
+
+    Merging adapters, another device and another order of sums change them by a hundredth of that in float32. A model
+    held in half precision (`coarse`) differs from one of the same weights in float32 by more: a tenth is allowed.
+    """
+    scale = max(1e-6, float(expected.abs().max()))
+    apart = float((expected - found).masked_fill(expected == found, 0.0).abs().max())
+    if not apart <= (0.1 if coarse else 1e-3) * scale:
+        raise ModelError(
+            f"the model saved in {name} is not the one in memory: its outputs, of at most {scale:.3g}, differ by up to "
+            f"{apart:.3g}. Something that the network computes with is not in its files, such as a weight that two "
+            "layers share. Do not use that folder; with lora, try other lora.targets."
+        )
+
+
+def check_adapters(name_or_path: str | Path, lora: LoraSettings) -> None:
+    """Raise ModelError where a local model cannot have these adapters. Its weights are not read."""
+    name, folder = str(name_or_path), locate(str(name_or_path))
+    if folder is None:
+        return
+    with quiet():
+        config = _read(AutoConfig, str(folder), name)
+        kind, auto = _architecture(config, name)
+        with torch.device("meta"):
+            _with_adapters(auto.from_config(config), lora, kind, 0)
 
 
 def open_to_readers(folder: Path) -> None:
@@ -297,6 +362,9 @@ def quiet() -> Generator[None]:
         with warnings.catch_warnings():
             # peft (0.21) still asks transformers 5 for a property under its old name.
             warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", ".*a tied layer is part of the adapter", UserWarning)  # we refuse it
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to True", UserWarning)  # and it corrects that
+            warnings.filterwarnings("ignore", "Setting `save_embedding_layers` to `True`", UserWarning)
             yield
     finally:
         transformers_logging.set_verbosity(verbosity)
@@ -365,9 +433,37 @@ def _with_adapters(model: Any, lora: LoraSettings, kind: str, seed: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
-            return get_peft_model(model, settings)
+            adapted = get_peft_model(model, settings)
         except ValueError as error:
             raise ModelError(f"lora.targets: {error}") from error
+    check_untied(adapted)
+    return adapted
+
+
+def check_untied(adapted: Any) -> None:
+    """Raise ModelError where adapters are on weights that another layer shares, as output and input embeddings do.
+
+    Live, the adapters act in one of the two; merged, they would change both. A sharing that the architecture takes for
+    granted (T5's two embeddings) cannot be undone, so it is not tried.
+    """
+    shared: dict[int, list[str]] = {}
+    for name, weight in adapted.named_parameters(remove_duplicate=False):
+        shared.setdefault(id(weight), []).append(name)
+    marks = (".base_layer.", ".original_module.", ".modules_to_save.")
+    tied = [names for names in shared.values() if len(names) > 1 and any(mark in n for n in names for mark in marks)]
+    if tied:
+        plain = [" and ".join(sorted({_plain_name(name) for name in names})) for names in tied]
+        raise ModelError(
+            f"lora.targets: {'; '.join(plain)} share their weights, so adapters on one cannot be merged without "
+            "changing the other. Leave them out of lora.targets, or train without lora."
+        )
+
+
+def _plain_name(name: str) -> str:
+    """The name of a layer without what peft puts around it."""
+    for part in ("base_model.model.", ".base_layer", ".original_module", ".modules_to_save.default", ".weight"):
+        name = name.replace(part, "")
+    return name
 
 
 def _digest_weights(lm: LanguageModel) -> str:

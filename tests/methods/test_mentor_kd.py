@@ -239,6 +239,17 @@ def test_what_a_mentor_lacks_is_told_before_anything_runs(more: dict[str, Any], 
     assert [problem for problem in problems(recipe(arms=["mentor-kd"], **more)) if said in problem]
 
 
+@pytest.mark.parametrize("learner", ["student", "mentor"])
+def test_adapters_that_a_model_cannot_have_are_told_before_anything_runs(learner: str):
+    """A layer that shares its weights, or one that is not there, must not end a night of training."""
+    for layer, said in (("lm_head", "share their weights"), ("no_such_layer", "not found")):
+        adapted = {**RAW[learner], "lora": {"rank": 2, "targets": [layer]}}
+        (problem,) = problems(recipe(arms=["mentor-kd"], **{learner: adapted}))
+        assert problem.startswith(f"{learner}: lora.targets: ")
+        assert said in problem
+    assert not problems(recipe(arms=["mentor-kd"], **{learner: {**RAW[learner], "lora": {"targets": ["q"]}}}))
+
+
 def test_a_mentor_that_is_only_asked_itself_may_be_of_any_kind():
     """It lends the student nothing in that row."""
     wanted = {"mentor": {"model": "pocket/causal-nano", "samples": 2}}

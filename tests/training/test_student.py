@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from tutelage.errors import RunError, TextError
+from tutelage import models
+from tutelage.errors import ModelError, RunError, TextError
 from tutelage.generation.local import LocalGenerator
 from tutelage.models import LanguageModel, LoraSettings, load
 from tutelage.runs import read_jsonl
+from tutelage.training import epochs, student
 from tutelage.training.settings import Settings
 from tutelage.training.student import Trained, train
 from tutelage.types import Example
@@ -199,6 +201,41 @@ def test_adapters_train_and_are_merged(start: Path, tmp_path: Path, gradient_che
     assert all(torch.equal(t, seen[0][n.replace(".weight", ".default.weight")]) for n, t in adapters.items())
     changed = {n for n, t in lm.model.state_dict().items() if not torch.equal(t, before.model.state_dict()[n])}
     assert changed
+
+
+@pytest.mark.parametrize("lora", [None, LoraSettings(rank=2)])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_student_that_is_not_the_one_chosen_is_not_kept(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lora: LoraSettings | None, gone: bool
+):
+    """Between the best epoch and the folder that is loaded later, weights may get lost; nobody would look again."""
+
+    def damage(folder: Path) -> None:
+        for path in folder.rglob("*.safetensors") if gone else ():
+            found = load_file(path)
+            save_file({name: 1.05 * weight for name, weight in found.items()}, path, {"format": "pt"})
+
+    monkeypatch.setattr(student if lora is None else models, "open_to_readers", damage)
+    if gone:
+        with pytest.raises(ModelError, match="is not the one in memory"):
+            teach(start, tmp_path, lora=lora, select="last")
+        assert not (tmp_path / "model").exists()
+    else:
+        assert not list(teach(start, tmp_path, lora=lora, select="last").model.glob("live*"))
+
+
+def test_a_run_begun_before_logits_were_kept_is_ended(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An update must not stop a training that is nearly over."""
+    monkeypatch.setattr(epochs, "sample_logits", lambda *_: torch.zeros(1, 1))
+    keep = student._keep_model
+
+    def as_before(lm: Any, folder: Path, *others: Any) -> None:
+        for path in folder.glob(f"best-*/{epochs.LIVE}"):
+            path.unlink()
+        keep(lm, folder, *others)
+
+    monkeypatch.setattr(student, "_keep_model", as_before)
+    assert teach(start, tmp_path).model.is_dir()
 
 
 def test_finished_run_is_given_back(start: Path, tmp_path: Path):

@@ -19,7 +19,15 @@ from tutelage.methods.knowledge import open_index
 from tutelage.methods.sources import annotate, check_teacher, contradiction, load_task
 from tutelage.plugins import resolve
 from tutelage.rationales.verify import check_options
-from tutelage.recipe import Arm, KnowledgeSection, Recipe, RerankerSection, SoftLabelSection, TaskSection
+from tutelage.recipe import (
+    Arm,
+    KnowledgeSection,
+    LearnerSection,
+    Recipe,
+    RerankerSection,
+    SoftLabelSection,
+    TaskSection,
+)
 from tutelage.retrieval.reranker import RERANKERS
 from tutelage.retrieval.retriever import RETRIEVERS
 from tutelage.runs import Stage
@@ -63,6 +71,7 @@ def _arm(recipe: Recipe, arm: Arm, task: Task | None) -> Iterator[str]:
     yield from _failure("format", lambda: get_format(seen.format))
     yield from _failure("arms", lambda: method_of(arm))
     yield from _failure("student.model", lambda: checkpoints.check(seen.student.model))
+    yield from _adapters("student", seen.student)
     needs = _needs(arm)
     if "teacher" in needs:
         yield from _teacher(seen, arm)
@@ -110,11 +119,22 @@ def _mentors(recipe: Recipe, arm: Arm, *, alone: bool) -> Iterator[str]:
     for depth, mentor in enumerate(reversed(recipe.mentors)):
         key = ".".join(["mentor"] * (depth + 1))
         yield from _failure(f"{key}.model", lambda model=mentor.model: checkpoints.check(model))
+        yield from _adapters(key, mentor)
     soft, chain = recipe.soft_labels, [mentor.model for mentor in recipe.mentors]
     learners = [*chain[1:], *([] if alone else [recipe.student.model])]  # asked itself, a mentor lends nothing
     for lender, learner in zip(chain, learners, strict=False) if soft.weight else ():
         yield from _failure("soft_labels", lambda a=lender, b=learner: check_lending(a, b))
         yield from _failure("soft_labels", lambda a=lender, b=learner: check_loss(soft, a, b))
+
+
+def _adapters(key: str, learner: LearnerSection) -> Iterator[str]:
+    """What is wrong with a learner's adapters, if the model is there to look at."""
+    if learner.lora and not list(_failure(key, lambda: checkpoints.check(learner.model))):
+        from tutelage.methods.learn import lora_settings
+        from tutelage.models import check_adapters
+
+        if lora := lora_settings(learner.lora):
+            yield from _failure(key, lambda: check_adapters(learner.model, lora))
 
 
 def _knowledge(recipe: Recipe, arm: Arm, task: Task | None, *, reranked: bool) -> Iterator[str]:

@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 
 import torch
 from accelerate.utils import broadcast_object_list
+from safetensors.torch import save_file
 from transformers import TrainerCallback
 
 from tutelage.errors import RunError
-from tutelage.models import LanguageModel, evaluating
+from tutelage.models import LanguageModel, Tokens, evaluating, sample_logits
 from tutelage.runs import write_jsonl
 from tutelage.training.batching import Batches, Collator, Row
 from tutelage.training.losses import LossSum
@@ -24,6 +25,8 @@ from tutelage.training.progress import Progress, best_folder, remove_surpassed
 from tutelage.training.settings import Settings
 from tutelage.training.trainer import DistillationTrainer
 
+LIVE = "live.logits"
+"""What the live model gave for a sample when its weights were kept; not part of the student."""
 NOT_LOOKED: dict[str, float | None] = {"dev_loss": None, "dev_accuracy": None}
 DevScore: TypeAlias = Callable[[LanguageModel], float]
 
@@ -59,8 +62,11 @@ class Epochs(TrainerCallback):
 
     trainer: DistillationTrainer
 
-    def __init__(self, folder: Path, progress: Progress, look: DevLook, settings: Settings) -> None:
-        self.folder, self.progress, self.look, self.settings = folder, progress, look, settings
+    def __init__(
+        self, folder: Path, progress: Progress, look: DevLook, settings: Settings, sample: Sequence[Tokens] = ()
+    ) -> None:
+        """The best weights are kept with the logits that the live model has for a `sample`."""
+        self.folder, self.progress, self.look, self.settings, self.sample = folder, progress, look, settings, sample
         self.since = time.monotonic()
 
     @property
@@ -135,6 +141,8 @@ class Epochs(TrainerCallback):
         writing = target.with_name(f"{target.name}.partial")
         self.trainer.save_model(str(writing), _internal_call=True)
         if self.trainer.is_world_process_zero():
+            if self.sample and not (self.trainer.is_fsdp_enabled or self.trainer.is_deepspeed_enabled):
+                save_file({"logits": sample_logits(self.look.lm, self.sample)}, writing / LIVE)
             shutil.rmtree(target, ignore_errors=True)  # of a try that was killed before its next checkpoint
             writing.rename(target)
             remove_surpassed(self.folder, epoch)

@@ -21,15 +21,28 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from accelerate import PartialState
+from safetensors.torch import load_file
 from transformers import TrainingArguments
 
 from tutelage.errors import RunError, TextError, all_problems
 from tutelage.escape import audit
-from tutelage.models import LanguageModel, in_precision, is_adapted, load, open_to_readers, quiet, save
+from tutelage.models import (
+    LanguageModel,
+    Tokens,
+    check_same,
+    check_saved,
+    in_precision,
+    is_adapted,
+    load,
+    open_to_readers,
+    quiet,
+    sample_logits,
+    save,
+)
 from tutelage.precision import Precision, autocast_dtype
 from tutelage.runs import read_jsonl, write_json
 from tutelage.training.batching import Cuts, Row, tokenize
-from tutelage.training.epochs import DevLook, DevScore, Epochs
+from tutelage.training.epochs import LIVE, DevLook, DevScore, Epochs
 from tutelage.training.live_mentor import strip_projections
 from tutelage.training.memory import keep_freed_memory
 from tutelage.training.objective import TARGETS, Objective, Teaching
@@ -103,14 +116,15 @@ def train(
             state.precision = settings.precision
             lm = in_precision(lm, settings.precision)
             look = DevLook(lm, dev_rows, dev_score, settings.batch_size)
+            sample = [(row.prompt, row.target) for row in rows[:2]]
             objective = teaching.prepare(lm, rows, settings)
             if not state.done:
                 watchers: list[Watcher] = [Bar(folder.name)] if progress else []
                 watchers += [Board(folder / "tensorboard", state.history)] if tensorboard else []
                 watchers += [Teller(tell, state.history)] if tell else []
-                _learn(lm, objective, Epochs(folder, state, look, settings), settings, watchers, device)
+                _learn(lm, objective, Epochs(folder, state, look, settings, sample), settings, watchers, device)
             if PartialState().is_main_process:
-                _keep_model(lm, folder, state)
+                _keep_model(lm, folder, state, sample)
                 _finish(folder, state, cut, sum(sum(row.lengths) for row in rows), objective.notes)
             PartialState().wait_for_everyone()
     return _finished(folder)
@@ -241,19 +255,29 @@ def _digest(examples: Sequence[Example]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _keep_model(lm: LanguageModel, folder: Path, state: Progress) -> None:
-    """Turn the best weights into `folder/model`: renamed where they are whole, merged where they are adapters."""
+def _keep_model(lm: LanguageModel, folder: Path, state: Progress, sample: Sequence[Tokens]) -> None:
+    """Turn the best weights into `folder/model`: renamed where they are whole, merged where they are adapters.
+
+    Raises ModelError where that folder's model is not the one that was chosen: its logits on a sample are compared with
+    those that the live model had then.
+    """
     best, kept = best_folder(folder, state.best_epoch), folder / "model"
     if kept.exists():
         return
+    live = load_file(best / LIVE)["logits"] if (best / LIVE).exists() else None
     if is_adapted(lm):
         lm.model.load_adapter(str(best), "default")
+        if live is not None:
+            check_same(str(best), live, sample_logits(lm, sample))
         best = folder / "best-merged"
-        save(lm, best)
+        save(lm, best, sample=sample)
     lm.tokenizer.save_pretrained(best)
     strip_projections(best)
     (best / "training_args.bin").unlink(missing_ok=True)
     open_to_readers(best)
+    if live is not None and not is_adapted(lm):
+        check_saved(best, sample, live, device=lm.device)
+    (best / LIVE).unlink(missing_ok=True)
     best.rename(kept)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small_world import NAMES, passages, rankings
 
 from tutelage.errors import ModelError, RunError, TextError
@@ -17,6 +18,7 @@ from tutelage.runs import read_jsonl
 from tutelage.training.reranking import Ranking, RerankerSettings, Temperature, train_reranker
 from tutelage.training.reranking.candidates import ranking
 from tutelage.training.reranking.epochs import Dev
+from tutelage.training.reranking.network import EncoderNetwork
 
 QUICK = RerankerSettings(
     epochs=2, learning_rate=1e-3, lora=None, dimension=32, candidates=4, passage_tokens=32, query_tokens=16
@@ -73,6 +75,30 @@ def test_what_is_loaded_scores_as_what_was_trained(tmp_path: Path, kind: str):
         assert found != pytest.approx(untaught, rel=1e-3, abs=1e-3)
     assert scores_of(tmp_path / "a", kind) == loaded
     assert scores_of(tmp_path / "a" / "model", kind) == loaded
+
+
+@pytest.mark.parametrize("kind", ["late-interaction", "cross-encoder"])
+def test_a_reranker_that_is_not_the_one_trained_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str):
+    """What is lost when weights are written would be found in the accuracy of every student, or not at all."""
+    keep = EncoderNetwork.keep
+
+    def damaged(network: Any, folder: Path) -> None:
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.mul_(1.05)
+        keep(network, folder)
+
+    monkeypatch.setattr(EncoderNetwork, "keep", damaged)
+    with pytest.raises(ModelError, match="is not the one in memory"):
+        trained(tmp_path / "a", replace(QUICK, kind=kind, epochs=1))
+    assert not (tmp_path / "a" / "model").exists()
+
+
+def test_adapters_on_shared_weights_are_refused(tmp_path: Path):
+    """A T5 has one matrix of embeddings under two names."""
+    settings = replace(QUICK, lora=LoraSettings(rank=2, targets=("embed_tokens",)))
+    with pytest.raises(ModelError, match=r"lora\.targets: .*embed_tokens.* share their weights"):
+        trained(tmp_path / "a", settings)
 
 
 def test_the_best_epoch_is_kept_and_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

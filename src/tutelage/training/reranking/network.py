@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tutelage.checkpoints import describe, locate
 from tutelage.errors import ModelError
-from tutelage.models import LoraSettings
+from tutelage.models import LoraSettings, check_untied
 from tutelage.plugins import resolve
 from tutelage.retrieval.late_interaction import quietly
 from tutelage.retrieval.reranker import Reranker
@@ -132,9 +132,11 @@ def with_adapters(model: Any, lora: LoraSettings, task: str) -> Any:
         task_type=task, r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets
     )
     try:
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(f"lora.targets: {error}") from error
+    check_untied(adapted)
+    return adapted
 
 
 def merge_adapters(reader: Any) -> None:

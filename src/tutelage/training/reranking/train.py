@@ -8,15 +8,16 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainingArguments
 
 from tutelage.errors import RunError, TextError, all_problems
-from tutelage.models import open_to_readers
+from tutelage.models import check_same, open_to_readers
 from tutelage.retrieval.late_interaction import quietly
+from tutelage.retrieval.reranker import RERANKERS, Reranker, load_reranker
 from tutelage.runs import read_jsonl, write_json
 from tutelage.training.memory import keep_freed_memory
 from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
@@ -88,7 +89,7 @@ def train_reranker(
                 watchers: list[TrainerCallback] = [Teller(tell, progress.history)] if tell else []
                 _learn(network, rankings, epochs, watchers, seed, device)
             if PartialState().is_main_process:
-                _keep(network, folder, progress)
+                _keep(network, folder, progress, settings.kind, _Sample.of(rankings[0], passages))
             PartialState().wait_for_everyone()
     return _finished(folder)
 
@@ -194,13 +195,36 @@ def _digest(rankings: Sequence[Ranking], passages: Mapping[str, Passage]) -> str
     return hashlib.sha256(json.dumps([rows, texts]).encode()).hexdigest()
 
 
-def _keep(network: Any, folder: Path, progress: Progress) -> None:
-    """Turn the best weights into `folder/model` and note the result as the last act."""
+class _Sample(NamedTuple):
+    """A question with some of its candidates, to compare a reranker with its copy on."""
+
+    query: str
+    passages: list[Passage]
+
+    @classmethod
+    def of(cls, ranking: Ranking, passages: Mapping[str, Passage]) -> _Sample:
+        """The first candidates of a ranking."""
+        return cls(ranking.query, [passages[i] for i in ranking.passage_ids[:8]])
+
+    def scores(self, reranker: Reranker) -> torch.Tensor:
+        """Of each passage."""
+        return torch.tensor(reranker.scores([self.query], [self.passages]))
+
+
+def _keep(network: Any, folder: Path, progress: Progress, kind: str, sample: _Sample) -> None:
+    """Turn the best weights into `folder/model` and note the result as the last act.
+
+    Raises ModelError where the reranker that is saved does not score a sample as the live one does.
+    """
     kept, writing = folder / "model", folder / "model.partial"
     if not kept.exists():
         shutil.rmtree(writing, ignore_errors=True)
         load_weights(network, best_folder(folder, progress.best_epoch))
+        network.eval()
+        expected = sample.scores(network.reranker())
         network.keep(writing)
+        if kind in RERANKERS:
+            check_same(str(writing), expected, sample.scores(load_reranker(kind, writing)))
         open_to_readers(writing)
         writing.rename(kept)
     result = {"best_epoch": progress.best_epoch, "steps": progress.step, "seconds": round(progress.seconds, 3)}
