@@ -13,10 +13,11 @@ from tutelage.methods import Outcome
 from tutelage.methods.check import plans, problems
 from tutelage.methods.jobs import Job
 from tutelage.methods.result_parts.warnings import leaks as leak_of
+from tutelage.methods.result_parts.written import missing
 from tutelage.methods.results import _warnings, title_of
 from tutelage.methods.run import run
 from tutelage.recipe import Arm, Recipe, parse
-from tutelage.runs import Stage, Workspace, read_jsonl, write_json
+from tutelage.runs import Stage, Workspace, read_json, read_jsonl, write_json
 from tutelage.tasks.answers import NUMBER
 from tutelage.tasks.task import Task
 from tutelage.types import Question
@@ -30,7 +31,7 @@ RAW: dict[str, Any] = {
         "reasoning-distillation",
         "mentor-kd",
         {"method": "mentor-kd", "name": "augmentation only", "set": {"soft_labels.weight": 0}},
-        {"method": "mentor-kd", "name": "soft labels only", "set": {"mentor.samples": 0}},
+        {"method": "mentor-kd", "name": "soft labels only", "set": {"mentor.samples": 0, "soft_labels.top_k": "auto"}},
         {"method": "mentor-kd", "name": "one sample", "set": {"mentor.samples": 1}},
         "mentor",
     ],
@@ -70,6 +71,22 @@ def test_arms_share_the_mentor_and_everything_else_that_does_not_differ(finished
     arm = names_of(finished)
     assert not {name for name in arm("soft labels only") if name.startswith(("written", "augmented"))}
     assert not {name for name in arm("augmentation only") if name.startswith("soft-labels")}
+
+
+def test_the_report_knows_what_the_soft_labels_miss(finished: Path):
+    """A top k that leaves out a quarter of what the mentor says looks like a mentor that has little to say."""
+    results = read_json(finished / "results.json")
+    caches = {cache["top_k"]: cache for cache in results["soft_labels"]}
+    assert caches.keys() == {16, "auto"}
+    assert caches[16]["stored"] == 16
+    assert 0 < caches["auto"]["missed"] <= caches["auto"]["max_missed"] == 0.05
+    assert {cache["against"] for cache in caches.values()} == {"pocket/nano"}
+    assert not [warning for warning in results["warnings"] if warning.startswith("Soft labels")]
+    few = {**caches[16], "missed": 0.121, "tail_mass": 0.223, "temperature": 2.0}
+    assert list(missing([few, few, caches["auto"], {"mentor": "of an earlier version"}])) == [
+        "Soft labels: the top 16 of mentor pocket/nano at temperature 2 leave out 22% of the mass and 12% of the "
+        "divergence; soft_labels.max_missed is 5%. Raise soft_labels.top_k, or set it to auto."
+    ]
 
 
 def test_the_mentor_writes_for_every_training_question_and_for_no_other(finished: Path):

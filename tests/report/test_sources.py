@@ -75,6 +75,14 @@ def test_soft_labels_take_one_line_a_kind():
         "pocket/mini: 80,003 tokens in 2 caches, top 16, temperature 1, 100 bytes a token, 8.0 MB",
         "m: 10 tokens, 50 draws a token, temperature 2, 82 bytes a token, 820 bytes",
     ]
+    known = {"stored": 41, "tail_mass": 0.101, "missed": 0.0495, "against": "pocket/nano", "max_missed": 0.05}
+    auto = {**soft_labels(1), "top_k": "auto", "tokens": 30, **known}
+    other = {**auto, "tokens": 10, "tail_mass": 0.201, "missed": 0.0095}
+    assert soft_label_lines({"soft_labels": [auto, other]}) == [
+        "pocket/mini: 40 tokens in 2 caches, top 41 (auto), 12.6% of the mass and 4.0% of the divergence left out, "
+        "temperature 1, 100 bytes a token, 4.0 kB",
+    ]
+    assert soft_label_lines({"soft_labels": [{"top_k": "auto", "tokens": 10}]}) == ["10 tokens, whole vocabulary"]
     assert soft_label_lines({"soft_labels": [{"tokens": None}]}) == ["0 tokens, whole vocabulary"]
     assert soft_label_lines({}) == []
 

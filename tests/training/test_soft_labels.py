@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -12,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,12 @@ from torch import Tensor
 
 from numeric import in_double
 from tutelage.errors import RunError
+from tutelage.formats import get_format
+from tutelage.methods.sources import annotate, load_task
 from tutelage.models import LanguageModel, load, save
+from tutelage.recipe import TaskSection, TeacherSection
 from tutelage.training import soft_labels
-from tutelage.training.batching import Row, tokenize
+from tutelage.training.batching import Batches, Row, tokenize
 from tutelage.training.soft_labels import SoftLabels, write_soft_labels
 from tutelage.types import Example
 
@@ -319,7 +324,8 @@ def test_going_on_equals_never_stopping(lm: LanguageModel, tmp_path: Path, chang
         write(lm, tmp_path / "broken", **changes)
     with counting(lm) as whole:
         write(lm, tmp_path / "again", **changes)
-    assert len(before) == 2
+    looked_at = 0 if changes else len(EXAMPLES)
+    assert len(before) == looked_at + 2
     assert before + after == whole
     assert content(tmp_path / "whole") == content(tmp_path / "broken") == content(tmp_path / "again")
 
@@ -413,7 +419,7 @@ def test_kill_nine_loses_one_batch_at_most(tiny_t5_folder: Path, tmp_path: Path)
         write(lm, broken)
     with counting(lm) as whole:
         write(lm, tmp_path / "whole")
-    assert len(after) == len(whole) - done
+    assert len(after) == len(whole) - len(EXAMPLES) - done, "what a top k misses is looked at once, row by row"
     assert 0 < len(after) < len(whole)
     assert content(broken) == content(tmp_path / "whole")
 
@@ -603,6 +609,107 @@ def test_manifest_says_what_it_is(t5: LanguageModel, tmp_path: Path):
     assert manifest["arguments"]["temperature"] == 2.0
     assert (manifest["name"], manifest["arguments"]["top_k"]) == (t5.name, 16)
     assert manifest["files"].keys() == {"rows.jsonl", *ARRAYS}
+
+
+def test_manifest_says_what_a_top_k_misses(lm: LanguageModel, tmp_path: Path):
+    """Against whole distributions, row by row: mass in the tail, and divergence that no student is taught."""
+    reference = replace(lm, name="student", model=copy.deepcopy(lm.model))
+    with torch.no_grad():
+        for weight in reference.model.parameters():
+            weight.mul_(0.7)
+    for k, against in ((4, reference), (16, None)):
+        cache = write(lm, tmp_path / str(k), top_k=k, temperature=2.0, against=against)
+        whole, part, mass = 0.0, 0.0, []
+        for row in rows_of(lm):
+            log_p = (slowly(lm, row).double() / 2).log_softmax(-1)
+            log_q = (slowly(against, row).double() / 2 if against else torch.zeros_like(log_p)).log_softmax(-1)
+            best = log_p.topk(k).indices
+            rest = torch.ones_like(log_p).scatter(1, best, 0.0)
+            whole += float((log_p.exp() * (log_p - log_q)).sum())
+            tail_p, tail_q = (log.exp().mul(rest).sum(-1) for log in (log_p, log_q))
+            stored = (log_p.exp() * (log_p - log_q)).gather(1, best).sum(-1) + tail_p * (tail_p / tail_q).log()
+            part, mass = part + float(stored.sum()), [*mass, *tail_p.tolist()]
+        tail = cache.manifest["tail"]
+        assert tail["missed"] == pytest.approx(1 - part / whole, rel=1e-4)
+        assert tail["mass"] == pytest.approx(np.mean(mass), rel=2e-3)
+        assert tail["divergence"] == pytest.approx(whole / len(mass), rel=1e-4)
+        assert (tail["top_k"], tail["against"], tail["positions"]) == (k, against and "student", len(mass))
+    assert write(lm, tmp_path / "whole", top_k=None).manifest["tail"] is None
+    assert write(lm, tmp_path / "drawn", draws=4).manifest["tail"] is None
+
+
+@pytest.mark.parametrize("bound", [0.0, 0.02, 0.3, 1.0])
+def test_auto_stores_the_fewest_tokens_that_the_bound_allows(lm: LanguageModel, tmp_path: Path, bound: float):
+    """A k for temperature 1 misses a tenth at 2; one for 2 takes needless space at 1."""
+    cache = write(lm, tmp_path / "auto", top_k="auto", max_missed=bound, temperature=2.0)
+    k = cache.stored
+    assert cache.manifest["tail"]["top_k"] == k
+    assert cache.manifest["tail"]["missed"] <= bound
+    size = sum((tmp_path / "auto" / name).stat().st_size for name in ARRAYS if (tmp_path / "auto" / name).exists())
+    tokens = cache.manifest["tokens"]
+    assert size == pytest.approx(cache.manifest["bytes_per_token"] * tokens, abs=3 * 128)
+    assert bound > 0 or k is None or k >= cache.width - 1
+    assert (k == 1) == (bound == 1.0)
+    if k is not None and k > 1:
+        less = write(lm, tmp_path / "less", top_k=k - 1, temperature=2.0)
+        assert less.manifest["tail"]["missed"] > bound
+        same = write(lm, tmp_path / "same", top_k=k, temperature=2.0)
+        torch.testing.assert_close(same.read(rows_of(lm)).log_p, cache.read(rows_of(lm)).log_p, rtol=0, atol=0)
+
+
+def test_auto_goes_on_with_the_k_it_began_with(t5: LanguageModel, tmp_path: Path):
+    """A look on another machine may come out at one token more: half of the array would have another width."""
+    with pytest.raises(Killed):
+        write(t5, tmp_path, on_done=killing(2), top_k="auto")
+    chosen = json.loads((tmp_path / "tail.json").read_text())
+    with counting(t5) as after:
+        cache = write(t5, tmp_path, top_k="auto")
+    assert cache.stored == chosen["top_k"]
+    assert len(after) == len(list(Batches([row.lengths for row in rows_of(t5)], tokens=120))) - 2
+    assert not (tmp_path / "tail.json").exists()
+    with pytest.raises(RunError, match="soft labels of other max_missed"):
+        write(t5, tmp_path, top_k="auto", max_missed=0.2)
+    with pytest.raises(RunError, match="soft labels of other against"):
+        write(t5, tmp_path, top_k="auto", against=t5)
+    with pytest.raises(RunError, match="max_missed 2 must be from 0 to 1"):
+        write(t5, tmp_path, top_k="auto", max_missed=2.0)
+
+
+def test_a_reference_of_another_vocabulary_is_no_reference(tiny_t5_folder: Path, tiny_gpt_folder: Path, tmp_path: Path):
+    """Its probabilities are of other tokens."""
+    cache = write(load(tiny_t5_folder, device="cpu"), tmp_path, against=load(tiny_gpt_folder, device="cpu"))
+    assert cache.manifest["tail"]["against"] is None
+
+
+@pytest.mark.parametrize(
+    ("temperature", "mass", "missed"), [(1.0, (0.004, 0.02), (0.004, 0.02)), (2.0, (0.18, 0.27), (0.09, 0.15))]
+)
+def test_the_bundled_mentor_misses_a_tenth_at_temperature_two(
+    tmp_path: Path, temperature: float, mass: tuple[float, float], missed: tuple[float, float]
+):
+    """Of its own task, against the bundled student: 22% of the mass and 12% of the divergence, hardly any at 1."""
+    task = TaskSection(name="pocket/steps", limit=24)
+    questions = {q.id: q for q in load_task(task).questions["train"]}
+    written = annotate(TeacherSection(backend="pocket"), task, tuple(questions.values())).rationales
+    fmt = get_format("arrow")
+    texts = [
+        Example(r.question_id, fmt.prompt(q), fmt.target(r.text, q.answer))
+        for r in written
+        if (q := questions[r.question_id])
+    ]
+    mentor, student = load("pocket/mini", device="cpu"), load("pocket/nano", device="cpu")
+    tail = write(
+        mentor,
+        tmp_path,
+        texts,
+        max_prompt_tokens=144,
+        max_target_tokens=384,
+        temperature=temperature,
+        against=student,
+        batch_tokens=4096,
+    ).manifest["tail"]
+    assert mass[0] < tail["mass"] < mass[1]
+    assert missed[0] < tail["missed"] < missed[1]
 
 
 def test_a_network_without_a_last_module_is_read_too(t5: LanguageModel, tmp_path: Path):

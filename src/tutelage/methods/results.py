@@ -50,7 +50,7 @@ def results(
             "notes": list(task.notes),
         },
         "sources": written.sources(recipe, plans),
-        "soft_labels": written.soft_labels(recipe, plans),
+        "soft_labels": (caches := written.soft_labels(recipe, plans)),
         "retrieval": lookups.retrieval(task, look_ups),
         "rerankers": lookups.rerankers(folder, plans),
         "gates": [lookups.gate(recipe, task, job, found) for job, found in outcomes if found.student.name == "gate"],
@@ -72,7 +72,7 @@ def results(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": origin.machine(recipe),
         "baseline": recipe.baseline or ("fine-tuning" if any(a.name == "fine-tuning" for a in recipe.arms) else None),
-        "warnings": list(_warnings(recipe, outcomes, task)),
+        "warnings": [*_warnings(recipe, outcomes, task), *written.missing(caches)],
     }
 
 

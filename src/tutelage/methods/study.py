@@ -183,8 +183,11 @@ class Study:
         limits = {"max_prompt_tokens": reader.max_prompt_tokens, "max_target_tokens": reader.max_target_tokens}
         stored = {"top_k": soft.top_k, "draws": soft.draws, "temperature": soft.temperature}
         inputs: dict[str, Json] = {"mentor": mentor.fingerprint, "examples": examples.fingerprint, **limits, **stored}
+        if soft.top_k == "auto":
+            inputs |= {"max_missed": soft.max_missed, "against": checkpoints.fingerprint(reader.model)}
 
         def make(folder: Path) -> None:
+            from tutelage.models import load as load_model
             from tutelage.training.soft_labels import write_soft_labels
 
             write_soft_labels(
@@ -193,6 +196,8 @@ class Study:
                 folder,
                 **limits,
                 **stored,
+                max_missed=soft.max_missed,
+                against=None if soft.draws or soft.top_k is None else load_model(reader.model),
                 on_done=lambda done, total: self.tell("lends soft labels", {"done": done, "total": total}),
             )
 
@@ -228,7 +233,10 @@ class Study:
             "device": self.recipe.compute.device,
         }
         if soft:
-            inputs["soft"] = {"labels": soft.fingerprint, **self.recipe.soft_labels.model_dump(mode="json")}
+            inputs["soft"] = {
+                "labels": soft.fingerprint,
+                **self.recipe.soft_labels.model_dump(mode="json", exclude={"max_missed"}),
+            }
         if pairs:
             inputs["pairs"] = {"chosen": pairs.fingerprint, **self.recipe.mcc.model_dump(mode="json")}
         if answer_share is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,8 +27,12 @@ class SoftLabelSection(Section):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     scaled: bool = True
     """Multiply the divergence by the temperature's square (Hinton et al. 2015), so that its gradient keeps its size."""
-    top_k: Positive | None = 16
-    """Most probable tokens kept for each position, with the mass of the rest; null keeps the whole vocabulary."""
+    top_k: Positive | Literal["auto"] | None = 16
+    """Most probable tokens kept for each position, with the mass of the rest; null keeps the whole vocabulary, `auto`
+    as few as `max_missed` allows."""
+    max_missed: Share = 0.05
+    """The share of the divergence between mentor and untrained student that the cache may miss: the bound of `top_k:
+    auto`; above it the report warns. Ours."""
     draws: Positive | None = None
     """Instead of the most probable: so many tokens drawn from the distribution, unbiased (arXiv 2503.16870)."""
     live: bool = False

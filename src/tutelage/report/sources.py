@@ -159,7 +159,8 @@ def soft_label_lines(results: Mapping[str, Any]) -> list[str]:
     """One line for the caches of soft labels that hold the same: tokens, what is kept of each, size."""
     alike: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for cache in results.get("soft_labels") or ():
-        alike.setdefault(tuple(cache.get(key) for key in ("mentor", "top_k", "draws", "temperature")), []).append(cache)
+        key = tuple(cache.get(key) for key in ("mentor", "top_k", "draws", "temperature", "stored"))
+        alike.setdefault(key, []).append(cache)
     return [_soft_label_line(caches) for caches in alike.values()]
 
 
@@ -170,18 +171,29 @@ def _soft_label_line(caches: Sequence[Mapping[str, Any]]) -> str:
     kept = (
         f"{first['draws']} draws a token"
         if first.get("draws")
+        else f"top {first['stored']} (auto)"
+        if first.get("top_k") == "auto" and first.get("stored")
         else f"top {first['top_k']}"
-        if first.get("top_k")
+        if first.get("top_k") and first["top_k"] != "auto"
         else "whole vocabulary"
     )
     parts = [
         f"{tokens:,} tokens" + (f" in {len(caches)} caches" if len(caches) > 1 else ""),
         kept,
+        _left_out(caches, tokens),
         f"temperature {first['temperature']:g}" if first.get("temperature") is not None else "",
         f"{size / tokens:.3g} bytes a token" if size else "",
         in_bytes(size) if size else "",
     ]
     return (f"{first['mentor']}: " if first.get("mentor") else "") + ", ".join(filter(None, parts))
+
+
+def _left_out(caches: Sequence[Mapping[str, Any]], tokens: int) -> str:
+    """What is not stored, as means over the tokens of caches of which it is known."""
+    if not tokens or any(cache.get("missed") is None for cache in caches):
+        return ""
+    mass, missed = (sum(cache[key] * cache["tokens"] for cache in caches) / tokens for key in ("tail_mass", "missed"))
+    return f"{mass:.1%} of the mass and {missed:.1%} of the divergence left out"
 
 
 def in_bytes(size: float) -> str:

@@ -47,9 +47,7 @@ def keep_freed_memory() -> bool:
     return all(mallopt(*pair) for pair in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 1 << 26)))
 
 
-def micro_batch_tokens(
-    lm: LanguageModel, longest: int, arguments: TrainingArguments, settings: Settings
-) -> int | None:
+def micro_batch_tokens(lm: LanguageModel, longest: int, arguments: TrainingArguments, settings: Settings) -> int | None:
     """How many padded tokens go through the network at once, where it trains in one process on a CPU; else any number.
 
     `longest` is the length of the longest row in tokens.

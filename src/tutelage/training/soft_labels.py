@@ -16,6 +16,7 @@ the distribution itself would take 64,000. Positions of prompts and padding are 
 
 With `draws` they hold tokens drawn from the mentor instead of its likeliest: a top k is biased towards what is stored,
 draws are not (Sparse Logit Sampling, Anshumann et al., ACL 2025, arXiv 2503.16870). With `top_k=None` they are whole.
+What a top k misses stands in the manifest, and `top_k="auto"` takes as many tokens as a bound on that needs (`missed`).
 """
 
 from __future__ import annotations
@@ -28,26 +29,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tutelage.errors import RunError
-from tutelage.models import LanguageModel, evaluating
+from tutelage.models import LanguageModel, evaluating, fits_vocabulary
 from tutelage.runs import read_json, read_jsonl, write_json, write_jsonl, write_text
 from tutelage.seeds import uniforms
 from tutelage.training.batching import Batches, Collator, Row, tokenize
 from tutelage.training.divergences import over_stored
 from tutelage.training.losses import IGNORED
+from tutelage.training.missed import Missed, MissedSums
 from tutelage.types import Example
 
 VERSION = 2
 MANIFEST, BEGUN, BATCHES_DONE, ROWS = "manifest.json", "begun.json", "batches-done.txt", "rows.jsonl"
+TAIL = "tail.json"
 PARTS = ("name", "vocabulary", "dtypes", "arguments", "files")
 """What a manifest is read for."""
 T = TypeVar("T")
+LOOKED_AT = 1024
+"""Target tokens, at least, by which it is judged what a top k misses."""
 POSITIONS_AT_ONCE = 1024
 """Positions whose distributions are worked on together; what a pass needs besides the mentor's own memory."""
 
@@ -59,7 +64,9 @@ def write_soft_labels(
     *,
     max_prompt_tokens: int,
     max_target_tokens: int,
-    top_k: int | None = 16,
+    top_k: int | Literal["auto"] | None = 16,
+    max_missed: float = 0.05,
+    against: LanguageModel | None = None,
     draws: int | None = None,
     temperature: float = 1.0,
     seed: int = 0,
@@ -69,26 +76,42 @@ def write_soft_labels(
     """Run the mentor over all examples once and keep its distributions in `folder`.
 
     The limits are those that the student will be trained with. `draws` takes the place of `top_k`; None for both keeps
-    whole distributions. An example that does not fit is left out. `on_done` hears (examples done, examples in all)
-    after each batch. Killed and called again it goes on: at most the batch it was in is done twice, and the files are
-    the same to the byte. Raises RunError for a folder begun with other arguments.
+    whole distributions. "auto" stores the fewest tokens that miss no more than the share `max_missed` of the divergence
+    from the mentor to the model `against`, the student before it is trained, or without one to a model that finds all
+    tokens equally likely (`Missed.share`). It is looked at on about a thousand positions before the pass begins; the
+    manifest has it for a given `top_k` too, and the mean mass of all tails. Stored are k * 4 + 2 bytes a token (k * 6 +
+    2 above 65,536 tokens), or all tokens where that takes no more.
+
+    An example that does not fit is left out. `on_done` hears (examples done, examples in all) after each batch. Killed
+    and called again it goes on: at most the batch it was in is done twice, and the files are the same to the byte.
+    Raises RunError for a folder begun with other arguments.
     """
-    if min(number for number in (temperature, top_k, draws) if number is not None) <= 0:
-        raise RunError(f"soft labels: top_k {top_k}, draws {draws}, temperature {temperature}; all must be above zero.")
+    auto, numbers = top_k == "auto" and not draws, (temperature, None if top_k == "auto" else top_k, draws)
+    if min(number for number in numbers if number is not None) <= 0 or not 0 <= max_missed <= 1:
+        raise RunError(
+            f"soft labels: top_k {top_k}, draws {draws}, temperature {temperature}; all must be above zero. max_missed "
+            f"{max_missed:g} must be from 0 to 1."
+        )
     rows, _ = tokenize(lm, examples, max_prompt_tokens=max_prompt_tokens, max_target_tokens=max_target_tokens)
     plan = _Plan.of(lm, rows, top_k, draws, temperature, seed, batch_tokens)
+    reference = against if against is not None and fits_vocabulary(lm, against) and against.kind == lm.kind else None
+    chosen_by = {"max_missed": max_missed, "against": reference.fingerprint if reference else None} if auto else {}
     limits = {"max_prompt_tokens": max_prompt_tokens, "max_target_tokens": max_target_tokens}
-    arguments = {**plan.arguments, **limits, "examples": _digest_examples(examples), "mentor": lm.fingerprint}
+    arguments = {**plan.arguments, **limits, **chosen_by}
+    arguments |= {"examples": _digest_examples(examples), "mentor": lm.fingerprint}
     if _claim(folder, arguments):
         return
     _check_ids(rows)
+    tail = _look_at_tail(lm, reference, plan, rows, folder, max_missed if auto else None)
+    if auto:
+        plan = plan.storing(tail["top_k"] if tail else None)
     writer = _Writer(folder, plan, rows)
     with evaluating(lm):
         for number in writer.left():
             writer.keep(number, _distributions(lm, plan, [rows[i] for i in plan.batches[number]]))
             if on_done:
                 on_done(writer.examples_done, len(rows))
-    writer.finish(arguments, lm)
+    writer.finish(arguments, lm, tail)
 
 
 @dataclass(frozen=True)
@@ -111,19 +134,14 @@ class _Plan:
         cls,
         lm: LanguageModel,
         rows: Sequence[Row],
-        top_k: int | None,
+        top_k: int | Literal["auto"] | None,
         draws: int | None,
         temperature: float,
         seed: int,
         batch_tokens: int,
     ) -> _Plan:
-        width = vocabulary_width(lm)
-        places = draws or (top_k if top_k and top_k < width else None)  # all of them are stored exactly
-        arrays = {"log_probs": ("float16" if places else "float32", places or width)}
-        if places:
-            arrays["ids"] = ("uint16" if width <= 1 << 16 else "uint32", places)
-        if places and not draws:
-            arrays["tail"] = ("float16", 1)
+        width, given = vocabulary_width(lm), None if top_k == "auto" else top_k
+        places = draws or (given if given and given < width else None)  # all of them are stored exactly
         arguments = {
             "version": VERSION,
             "tokenizer": _digest_tokenizer(lm),
@@ -134,7 +152,69 @@ class _Plan:
             "batch_tokens": batch_tokens,
         }
         batches = list(Batches([row.lengths for row in rows], tokens=batch_tokens)) if rows else []
-        return cls(arguments, arrays, batches, draws, places, width, temperature, seed)
+        return cls(arguments, _arrays(width, places, draws), batches, draws, places, width, temperature, seed)
+
+    def storing(self, places: int | None) -> _Plan:
+        """The same with so many tokens at a position, None for all."""
+        return replace(self, places=places, arrays=_arrays(self.width, places, self.draws))
+
+
+def _arrays(width: int, places: int | None, draws: int | None) -> dict[str, tuple[str, int]]:
+    arrays = {"log_probs": ("float16" if places else "float32", places or width)}
+    if places:
+        arrays["ids"] = ("uint16" if width <= 1 << 16 else "uint32", places)
+    if places and not draws:
+        arrays["tail"] = ("float16", 1)
+    return arrays
+
+
+def bytes_per_token(arrays: dict[str, tuple[str, int]]) -> int:
+    """What a target token takes on disk."""
+    return sum(np.dtype(dtype).itemsize * columns for dtype, columns in arrays.values())
+
+
+def _look_at_tail(
+    lm: LanguageModel,
+    reference: LanguageModel | None,
+    plan: _Plan,
+    rows: Sequence[Row],
+    folder: Path,
+    bound: float | None,
+) -> dict[str, Any] | None:
+    """What the pass will miss, and with a bound the k chosen by it: kept on disk, so that a second try has the same.
+
+    None where nothing is missed: whole distributions, and draws, which are unbiased.
+    """
+    if plan.draws or (plan.places is None and bound is None):
+        return None
+    if not (folder / TAIL).exists():
+        missed = _missed(lm, reference, plan, rows)
+        k = plan.places if bound is None else missed.smallest(bound)
+        if k is None or k >= plan.width or bytes_per_token(plan.storing(k).arrays) >= 4 * plan.width:
+            k = None
+        against = reference.name if reference else None
+        write_json(folder / TAIL, {"top_k": k, "against": against, **missed.at(k)})
+    return _object(folder / TAIL, "top_k", "against", "missed")
+
+
+def _missed(lm: LanguageModel, reference: LanguageModel | None, plan: _Plan, rows: Sequence[Row]) -> Missed:
+    """Over rows drawn by the hash of their ids, until they have enough target tokens."""
+    width = min(plan.width, int(lm.model.get_input_embeddings().weight.shape[0]))
+    sums, collate = MissedSums(width, plan.temperature), Collator(lm)
+    for row in sorted(rows, key=lambda row: hashlib.blake2b(row.id.encode()).digest()):
+        batch = collate([row])
+        places_N = counted(batch.pop("labels"))
+        del batch["weights"]
+        sums.add(_logits_of(lm, batch, places_N), _logits_of(reference, batch, places_N) if reference else None)
+        if sums.positions >= LOOKED_AT:
+            break
+    return sums.result()
+
+
+def _logits_of(lm: LanguageModel, batch: dict[str, Tensor], places_N: Tensor) -> Tensor:
+    inputs = {name: tensor.to(lm.device) for name, tensor in batch.items()}
+    with evaluating(lm):
+        return logits_at(lm, lm.model, inputs, places_N.to(lm.device))
 
 
 def _distributions(lm: LanguageModel, plan: _Plan, rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -216,7 +296,7 @@ class _Writer:
             os.fsync(file.fileno())
         self.done.add(number)
 
-    def finish(self, arguments: dict[str, Any], lm: LanguageModel) -> None:
+    def finish(self, arguments: dict[str, Any], lm: LanguageModel, tail: dict[str, Any] | None) -> None:
         """Write what each row is, then, as the last act, the manifest."""
         write_jsonl(
             self.folder / ROWS,
@@ -234,9 +314,15 @@ class _Writer:
             "dtypes": {name: dtype for name, (dtype, _) in self.plan.arrays.items()},
             "arguments": arguments,
             "files": {name: (self.folder / name).stat().st_size for name in files},
+            "bytes_per_token": bytes_per_token(self.plan.arrays),
+            "tail": {**tail, "mass": self._tail_mass()} if tail else None,
         }
         write_json(self.folder / MANIFEST, manifest)
         _tidy(self.folder)
+
+    def _tail_mass(self) -> float:
+        """The mean over all tokens; all of them are stored where there is no such array."""
+        return float(np.exp(self.arrays["tail"], dtype=np.float64).mean()) if "tail" in self.arrays else 0.0
 
     def _batches_done(self) -> set[int]:
         """What the note says, less a last line that a kill cut short; nothing where an array is not whole."""
@@ -498,7 +584,7 @@ def _object(path: Path, *parts: str) -> dict[str, Any]:
 
 
 def _tidy(folder: Path) -> None:
-    for name in (BEGUN, BATCHES_DONE):
+    for name in (BEGUN, BATCHES_DONE, TAIL):
         (folder / name).unlink(missing_ok=True)
 
 

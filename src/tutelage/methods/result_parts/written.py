@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,4 +85,29 @@ def _cache(folder: Path, recipe: Recipe) -> Any:
         "tokens": manifest["tokens"],
         **{key: manifest["arguments"][key] for key in ("top_k", "draws", "temperature")},
         "bytes_per_token": round(stored / manifest["tokens"], 1),
+        **_tail(manifest.get("tail"), recipe.soft_labels.max_missed),
     }
+
+
+def _tail(tail: Any, bound: float) -> dict[str, Any]:
+    """What the stored part lacks, where something is known of it: a cache of an earlier version does not say."""
+    if not tail:
+        return {}
+    told = {"stored": tail["top_k"], "tail_mass": tail["mass"], "missed": tail["missed"], "against": tail["against"]}
+    return {**told, "max_missed": bound}
+
+
+def missing(caches: Iterable[Any]) -> Iterator[str]:
+    """A warning for each kind of cache that misses more of the divergence than the recipe allows."""
+    told: set[str] = set()
+    for cache in caches:
+        if cache.get("missed", 0.0) > cache.get("max_missed", 1.0):
+            text = (
+                f"Soft labels: the top {cache['stored']} of mentor {cache['mentor']} at temperature "
+                f"{cache['temperature']:g} leave out {cache['tail_mass']:.0%} of the mass and {cache['missed']:.0%} of "
+                f"the divergence; soft_labels.max_missed is {cache['max_missed']:.0%}. Raise soft_labels.top_k, or set "
+                "it to auto."
+            )
+            if text not in told:
+                told.add(text)
+                yield text
