@@ -148,6 +148,26 @@ def decoder_layers(name: str) -> int | None:
     return next((count for count in counts if isinstance(count, int)), None)
 
 
+def weight_count(name: str) -> int | None:
+    """How many numbers a local checkpoint's network has, read from the headers of its files; None for a hub name."""
+    from math import prod
+
+    from safetensors import safe_open
+
+    found = source_of(name)
+    if found is None:
+        return None
+    if found.is_file():
+        from tutelage.gguf.header import read_header
+
+        return read_header(found).weights
+    total = 0
+    for path in found.glob("*.safetensors"):
+        with safe_open(path, "np") as file:
+            total += sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118  (no mapping)
+    return total or None
+
+
 def _config(name: str) -> dict[str, Any] | None:
     folder = describe(name)
     if folder is None:

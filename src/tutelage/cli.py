@@ -82,6 +82,8 @@ def check(recipe: RecipeName, overrides: Overrides = None, out: Out = None) -> N
     typer.echo(f"format    {', '.join(dict.fromkeys(parsed.for_arm(arm).format for arm in parsed.arms))}")
     show_doubts(checks.doubts(parsed))
     print_plan(checks.plans(parsed, folder), folder)
+    for line in checks.memory(parsed):
+        typer.echo(f"memory    {line}")
 
 
 @app.command()

@@ -61,6 +61,29 @@ def plans(recipe: Recipe, folder: Path) -> dict[str, dict[str, Stage]]:
     return {job.label: plan(recipe, task, folder, job) for job in jobs_of(recipe)}
 
 
+def memory(recipe: Recipe) -> list[str]:
+    """A line for each model that is trained on a CPU: how many weights it has, and about the memory that takes."""
+    import torch
+
+    if recipe.compute.device == "cuda" or (recipe.compute.device == "auto" and torch.cuda.is_available()):
+        return []
+    arms = [recipe.for_arm(arm) for arm in recipe.arms]
+    learners = [learner for seen in arms for learner in (seen.student, *seen.mentors)]
+    return list(dict.fromkeys(line for learner in learners if (line := _memory(learner))))
+
+
+def _memory(learner: LearnerSection) -> str | None:
+    from transformers import AutoConfig
+
+    from tutelage.training.memory import training_bytes
+
+    folder, weights = checkpoints.describe(learner.model), checkpoints.weight_count(learner.model)
+    if folder is None or weights is None:
+        return None
+    needed = training_bytes(AutoConfig.from_pretrained(folder), weights, learner)
+    return f"{learner.model}, {weights / 1e6:.1f} million weights: about {needed / 1e9:.1f} GB a process to train"
+
+
 def _arm(recipe: Recipe, arm: Arm, task: Task | None) -> Iterator[str]:
     """What stands in the way of one arm; what it shares with others is told in the same words, and so only once."""
     try:

@@ -29,6 +29,8 @@ PROCESS_BYTES = 5 << 27
 """A process that has imported torch and transformers and read its data: 671 MB."""
 WEIGHT_BYTES = 16
 """Of a weight that learns: itself, its gradient and Adam's two moments, in float32."""
+FROZEN_BYTES, HALF_BYTES = 4, 2
+"""Of a weight beside adapters, and of its copy in bfloat16."""
 
 
 @functools.cache
@@ -81,3 +83,16 @@ def _layer_bytes(config: Any, width: int, length: int, in_bf16: bool) -> int:
     )
     attention = 12 * int(config.num_attention_heads) * length if config.is_encoder_decoder else 0
     return 55 * width + (8 if in_bf16 else 16) * inner + attention
+
+
+def training_bytes(config: Any, weights: int, learner: Any) -> int:
+    """About the most that a process takes which trains a network of so many weights on a CPU, in bytes.
+
+    `learner` has the settings of `Settings` that matter: batch size, token limits, lora, gradient checkpointing.
+    """
+    length = learner.max_prompt_tokens + learner.max_target_tokens
+    per_token = activation_bytes(config, length, in_bf16=True, checkpointing=learner.gradient_checkpointing)
+    tokens = learner.batch_tokens or learner.batch_size * length
+    activations = max(min(tokens * per_token, ACTIVATION_BYTES), length * per_token)
+    of_a_weight = FROZEN_BYTES if learner.lora else WEIGHT_BYTES
+    return PROCESS_BYTES + weights * (of_a_weight + HALF_BYTES) + activations
