@@ -36,3 +36,35 @@ def test_a_step_asks_for_no_new_pages():
 
     assert faults("kept") <= 10
     assert faults("default") > 1000
+
+
+HELD = """
+import gc, sys, torch
+from tutelage.training.memory import keep_freed_memory, release_memory
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+keep_freed_memory()
+gc.disable()
+before = resident()
+class Trainer:
+    def __init__(self):
+        self.weights, self.me = [torch.randn(1000, 1000) for _ in range(50)], self
+Trainer()
+held = resident() - before
+if sys.argv[1] == "released":
+    release_memory()
+print(held, resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
+def test_a_finished_training_is_given_back():
+    """A worker that trains several students in turn grew with each until the system killed it."""
+
+    def resident(how: str) -> list[int]:
+        done = subprocess.run([sys.executable, "-c", HELD, how], capture_output=True, text=True, check=True)
+        return [int(number) for number in done.stdout.split()]
+
+    held, kept = resident("kept")
+    assert min(held, kept) > 150_000  # kB; 200 MB of weights
+    assert resident("released")[1] < 50_000

@@ -10,6 +10,7 @@ from tutelage.formats import Format
 from tutelage.models import LanguageModel, LoraSettings
 from tutelage.recipe import LearnerSection, LoraSection, MccSection, SoftLabelSection
 from tutelage.runs import Stage, read_jsonl
+from tutelage.training.memory import release_memory
 from tutelage.training.objective import TARGETS, Teaching
 from tutelage.training.settings import Select, Settings
 from tutelage.training.student import Trained, train
@@ -31,7 +32,7 @@ def train_model(
     """Train the student or mentor of a recipe on example rows; what was begun in `folder` is gone on with."""
     select: Select = "dev_accuracy" if learner.select == "test_accuracy" else learner.select
     chosen = learner.model_dump(include=set(LearnerSection.model_fields) - {"model", "lora", "select"})
-    return train(
+    trained = train(
         [Example(**row) for row in examples],
         [Example(**row) for row in dev],
         Settings(seed=seed, lora=lora_settings(learner.lora), select=select, **chosen),
@@ -43,6 +44,8 @@ def train_model(
         progress=False,
         tell=tell,
     )
+    release_memory()
+    return trained
 
 
 def from_mentor(labels: Stage, soft: SoftLabelSection) -> Teaching:

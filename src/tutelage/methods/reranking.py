@@ -46,6 +46,7 @@ def taught_reranker(knowledge: Knowledge, lessons: Sequence[Stage], settings: Re
     }
 
     def make(folder: Path) -> None:
+        from tutelage.training.memory import release_memory
         from tutelage.training.reranking import question_order, train_reranker
 
         index = knowledge.open(knowledge.index().folder)
@@ -62,6 +63,7 @@ def taught_reranker(knowledge: Knowledge, lessons: Sequence[Stage], settings: Re
             tell=lambda figures: study.tell("trains a reranker", figures),
             baseline=question_order(index, dev),
         )
+        release_memory()
 
     return study.workspace.stage("reranker", inputs, make)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,6 +48,19 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     return all(mallopt(*pair) for pair in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 1 << 26)))
+
+
+def release_memory() -> None:
+    """Give what a finished training held back to the system, also what `keep_freed_memory` has kept.
+
+    A Trainer, its network and optimizer refer to each other, so they are freed by the collector alone; without this a
+    process that trains one model after the other holds several at once.
+    """
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        return  # not glibc
 
 
 def micro_batch_tokens(lm: LanguageModel, longest: int, arguments: TrainingArguments, settings: Settings) -> int | None:
