@@ -18,8 +18,8 @@ from tutelage.training.memory import micro_batch_tokens
 from tutelage.training.objective import Found, Objective
 from tutelage.training.settings import Settings
 
-CPU_OVERHEAD = 64.0
-"""Tokens; see `part_overhead`."""
+CPU_OVERHEAD = 128.0
+"""Tokens; see `part_overhead`. An epoch of pocket/nano and pocket/mini on SVAMP takes the least time at 128 to 256."""
 GPU_OVERHEAD = 5e8
 """Tokens times weights, for each module; see `part_overhead`. 30 µs a module, forward and back, where a token takes six
 operations a weight and 10^14 of them take a second. Reckoned, not measured."""
