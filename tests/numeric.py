@@ -27,13 +27,8 @@ def assert_sums_close(found: Any, expected: Any, terms: Any, share: float = SING
     mine, theirs, size = (_numbers(value) for value in (found, expected, terms))
     assert mine.shape == theirs.shape
     apart, allowed = np.abs(mine - theirs), np.broadcast_to(share * size, mine.shape)
-    worst = np.unravel_index(np.argmax(apart - allowed), mine.shape) if mine.size else ()
+    worst = tuple(map(int, np.unravel_index(np.argmax(apart - allowed), mine.shape))) if mine.size else ()
     assert np.all(apart <= allowed), f"at {worst}: {mine[worst]} and {theirs[worst]}, {allowed[worst]:.3g} allowed"
-
-
-def largest(*tensors: torch.Tensor) -> float:
-    """The largest magnitude: what a tolerance of many sums of the same kind, some of which cancel, is relative to."""
-    return max(float(tensor.detach().abs().max()) for tensor in tensors)
 
 
 def in_double(model: torch.nn.Module) -> None:
