@@ -120,6 +120,7 @@ def new_study(facts: int, steps: int, work: Path, chosen: argparse.Namespace) ->
                 "dimension": None,
                 "dev_limit": 20,
                 "select": "last",
+                "seed": 0,  # one for all seeds: intervals speak of this one
             },
         },
         "student": {

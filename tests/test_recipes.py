@@ -316,7 +316,7 @@ def test_the_reranker_of_kard_is_that_of_its_code_with_the_loss_of_its_paper(nam
     medical = recipe.task.name == "medqa_usmle_hf"
     assert reranker.base == f"michiyasunaga/{'BioLinkBERT' if medical else 'LinkBERT'}-base"
     assert (reranker.epochs, reranker.learning_rate, reranker.batch_size, reranker.warmup) == (3, 1e-4, 16, 0.05)
-    assert (reranker.candidates, reranker.searched, reranker.loss) == (8, 32, "kl")
+    assert (reranker.candidates, reranker.searched, reranker.loss, reranker.seed) == (8, 32, "kl", 42)
     assert reranker.lora
     assert (reranker.lora.rank, reranker.lora.alpha, reranker.lora.dropout, reranker.lora.targets) == (
         16,

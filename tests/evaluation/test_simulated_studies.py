@@ -75,7 +75,7 @@ def test_a_detectable_difference_is_detected_four_times_in_five(setting: Setting
     none = simulate(setting, 200, seed=3)
     found = simulate(setting, 400, gain=none.detectable, seed=4)
     print(setting.name, none.detectable, found.called)
-    assert 0.74 <= found.called <= 0.98
+    assert 0.74 <= found.called <= 0.99
 
 
 def test_an_arm_behind_one_reranker_is_never_called_different():
