@@ -40,7 +40,7 @@ def test_the_rerankers_of_several_seeds_are_told_together():
     other = learnt(0.3, 0.9, best=1)._replace(seed=1, arms=("Grounded mentor",))
     assert by_seeds([group[0], other, group[1]]) == [group, [other]]
     said = sentence(group)
-    assert said.startswith("One for each seed, trained for up to 1 epochs, chosen by nDCG@10 on dev. Seed 1: epoch 1: ")
+    assert said.startswith("One for each seed, its best epoch of 1 kept, chosen by nDCG@10 on dev. Seed 1: epoch 1: ")
     assert "; seed 2: epoch 1: Hits@1 40.0%" in said
     hits, _ = panels(group)
     assert [(line.series, line.seed) for line in hits.lines] == [(1, 1), (0, 1), (1, 2), (0, 2)]

@@ -39,7 +39,7 @@ def sentence(group: Sequence[Learnt]) -> str:
     if len(group) == 1:
         return f"Epoch {first.best_epoch} of {first.epochs} was kept{by}{_figures(first)}."
     said = "; ".join(f"seed {learnt.seed}: epoch {learnt.best_epoch}{_figures(learnt)}" for learnt in group)
-    return f"One for each seed, trained for up to {first.epochs} epochs{by}. {said[:1].upper()}{said[1:]}."
+    return f"One for each seed, its best epoch of {first.epochs} kept{by}. {said[:1].upper()}{said[1:]}."
 
 
 def _figures(learnt: Learnt) -> str:
