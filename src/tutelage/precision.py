@@ -42,7 +42,8 @@ def autocast_dtype(precision: Precision, model: Any, device: torch.device | str)
 def _pays_on_cpu(model: Any) -> bool:
     if not multiplies_bf16() or sum(p.numel() for p in model.parameters()) < SMALLEST:
         return False
-    vocabulary = {id(layer) for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
+    ends = ("get_input_embeddings", "get_output_embeddings")
+    vocabulary = {id(getattr(model, end)()) for end in ends if hasattr(model, end)}
     matrices = [
         weight
         for layer in model.modules()

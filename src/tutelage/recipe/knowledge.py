@@ -53,7 +53,7 @@ class RerankerSection(Section):
     max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Longer gradients are cut to this length; null cuts none. Ours."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` is bf16 on a GPU that has it, else fp32."""
+    """Of matrix products in training, as for a student; `auto` is bf16 where that is faster."""
     dimension: Positive | None = 128
     """Numbers in a vector (128: ColBERT); null adds no layer to the encoder."""
     normalize: bool = True

@@ -51,14 +51,15 @@ class LateInteractionNetwork(EncoderNetwork):
         query = self.encoder(dict(queries), task="query")
         read = [self.encoder(dict(some), task="document") for some in passages]
         passage_NTH, there_NT = cat_padded_token_embeddings(
-            [some["token_embeddings"] for some in read], [some["attention_mask"].bool() for some in read]
+            [some["token_embeddings"].float() for some in read], [some["attention_mask"].bool() for some in read]
         )
-        scores_QK = colbert_kd_scores(
-            query["token_embeddings"],
-            passage_NTH[places_QK],
-            queries_mask=query["attention_mask"].bool(),
-            documents_mask=there_NT[places_QK],
-        )
+        with torch.autocast(places_QK.device.type, enabled=False):  # sums of many products: in float32 whatever else is
+            scores_QK = colbert_kd_scores(
+                query["token_embeddings"].float(),
+                passage_NTH[places_QK],
+                queries_mask=query["attention_mask"].bool(),
+                documents_mask=there_NT[places_QK],
+            )
         return scores_QK.masked_fill(places_QK < 0, NOTHING)
 
     def collate(self, rankings: Sequence[Ranking], passages: Mapping[str, Passage]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class RerankerSettings:
     select: Select = "ndcg@10"
     """Which epoch is kept, by the dev rankings. The published code keeps the last."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` is bf16 on a GPU that has it, else fp32. The weights themselves stay float32."""
+    """Of matrix products in training; `auto` is bf16 where that is faster. The weights themselves stay float32."""
 
     def __post_init__(self) -> None:
         least = {"epochs": 1, "batch_size": 1, "candidates": 2, "dimension": 1, "query_tokens": 8, "passage_tokens": 8}

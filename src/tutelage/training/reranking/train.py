@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from tutelage.errors import RunError, TextError, all_problems
 from tutelage.models import check_same, open_to_readers
+from tutelage.precision import autocast_dtype
 from tutelage.retrieval.late_interaction import quietly
 from tutelage.retrieval.reranker import RERANKERS, Reranker, load_reranker
 from tutelage.runs import read_jsonl, write_json
@@ -103,7 +104,7 @@ def _learn(
     device: str,
 ) -> None:
     """Run the epochs that are still to do."""
-    arguments = _arguments(epochs.dev.settings, epochs.folder, seed, device)
+    arguments = _arguments(network, epochs.dev.settings, epochs.folder, seed, device)
     if arguments.device.type == "cpu":
         keep_freed_memory()
     trainer = epochs.trainer = RankingTrainer(
@@ -118,11 +119,11 @@ def _learn(
     trainer.accelerator.wait_for_everyone()
 
 
-def _arguments(settings: RerankerSettings, folder: Path, seed: int, device: str) -> TrainingArguments:
+def _arguments(network: Any, settings: RerankerSettings, folder: Path, seed: int, device: str) -> TrainingArguments:
     if device == "cuda" and not torch.cuda.is_available():
         raise RunError("device: cuda, but torch finds no CUDA device. Set device: auto or cpu.")
     on_gpu = device != "cpu" and torch.cuda.is_available()
-    in_bf16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    dtype = autocast_dtype(settings.precision, network, "cuda" if on_gpu else "cpu")
     arguments = TrainingArguments(
         output_dir=str(folder),
         seed=seed,
@@ -134,7 +135,7 @@ def _arguments(settings: RerankerSettings, folder: Path, seed: int, device: str)
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm or 0.0,
         optim="adamw_torch",
-        bf16=in_bf16 if settings.precision == "auto" else settings.precision == "bf16",
+        bf16=dtype is not None,
         use_cpu=not on_gpu,
         remove_unused_columns=False,
         save_strategy="no",  # `Epochs` asks for checkpoints
