@@ -26,6 +26,8 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 ACTIVATION_BYTES = 3 << 28
 """What the activations of a micro-batch may take on a CPU: 805 MB."""
+SMALL = 20_000_000
+"""Weights below which freed memory is kept; see `is_small`."""
 PROCESS_BYTES = 5 << 27
 """A process that has imported torch and transformers and read its data: 671 MB."""
 WEIGHT_BYTES = 16
@@ -48,6 +50,15 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     return all(mallopt(*pair) for pair in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 1 << 26)))
+
+
+def is_small(model: Any) -> bool:
+    """Whether a network is so small that its steps are over before the system has handed out their memory.
+
+    For larger ones keeping it saves a few hundredths of the time and costs gigabytes: blocks of many sizes leave gaps
+    that no other block fits (SmolLM2-135M, batches of 8 texts of 290 tokens: 6.0 GB kept, 3.6 GB given back).
+    """
+    return sum(p.numel() for p in model.parameters()) < SMALL
 
 
 def release_memory() -> None:

@@ -44,7 +44,7 @@ from tutelage.runs import read_jsonl, write_json
 from tutelage.training.batching import Cuts, Row, tokenize
 from tutelage.training.epochs import LIVE, DevLook, DevScore, Epochs
 from tutelage.training.live_mentor import strip_projections
-from tutelage.training.memory import keep_freed_memory
+from tutelage.training.memory import is_small, keep_freed_memory
 from tutelage.training.objective import TARGETS, Objective, Teaching
 from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
 from tutelage.training.settings import Settings
@@ -140,7 +140,7 @@ def _learn(
 ) -> None:
     """Run the epochs that are still to do."""
     arguments = _arguments(settings, epochs.folder, device)
-    if arguments.device.type == "cpu":
+    if arguments.device.type == "cpu" and is_small(lm.model):
         keep_freed_memory()
     trainer = epochs.trainer = DistillationTrainer(lm, objective, arguments, settings, [epochs, *watchers])
     checkpoint = latest_checkpoint(epochs.folder)

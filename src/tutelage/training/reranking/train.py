@@ -20,7 +20,7 @@ from tutelage.precision import autocast_dtype
 from tutelage.retrieval.late_interaction import quietly
 from tutelage.retrieval.reranker import RERANKERS, Reranker, load_reranker
 from tutelage.runs import read_jsonl, write_json
-from tutelage.training.memory import keep_freed_memory
+from tutelage.training.memory import is_small, keep_freed_memory
 from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
 from tutelage.training.reranking.candidates import Ranking
 from tutelage.training.reranking.epochs import Dev, Epochs
@@ -105,7 +105,7 @@ def _learn(
 ) -> None:
     """Run the epochs that are still to do."""
     arguments = _arguments(network, epochs.dev.settings, epochs.folder, seed, device)
-    if arguments.device.type == "cpu":
+    if arguments.device.type == "cpu" and is_small(network):
         keep_freed_memory()
     trainer = epochs.trainer = RankingTrainer(
         network, rankings, epochs.dev.passages, arguments, epochs.dev.settings, [epochs, *watchers]
