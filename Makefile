@@ -9,16 +9,11 @@ export OMP_NUM_THREADS ?= 1
 
 STEPS := reasoning-distillation, augmentation only, soft labels only, mentor-kd
 
-.PHONY: demo demo-documents test test-all real lint format checkpoints clean
+.PHONY: demo test test-all real lint format checkpoints clean
 
 demo: $(READY) real ## distil students on the bundled tasks, print the tables, write demo-out/*/report.html
 	$(BIN)/tutelage run pocket/kard --out demo-out/atlas
 	$(BIN)/tutelage run pocket/mentor-kd seeds=[1] "arms=[$(STEPS)]" --out demo-out/steps
-
-demo-documents: $(READY) real ## teach a real student to answer from a folder of documents, then ask it
-	$(BIN)/tutelage run examples/company-documents/recipe.yaml seeds=[1] knowledge.reranker=null \
-		arms=[reasoning-distillation,kard-bm25] --out demo-out/documents
-	$(BIN)/tutelage ask demo-out/documents/students/kard-bm25-seed1 "After how many days without use is a badge switched off?"
 
 test: lint real  ## every check: lint, types, imports, and all tests but those marked `long`
 	$(BIN)/pytest -n 2 --dist loadgroup
