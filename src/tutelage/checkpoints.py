@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,10 +150,11 @@ def decoder_layers(name: str) -> int | None:
 
 
 def weight_count(name: str) -> int | None:
-    """How many numbers a local checkpoint's network has, read from the headers of its files; None for a hub name."""
-    from math import prod
+    """How many numbers a local checkpoint's network has, read from the headers of its files; None for a hub name.
 
-    from safetensors import safe_open
+    Raises ModelError for a file of weights that is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
 
     found = source_of(name)
     if found is None:
@@ -163,8 +165,11 @@ def weight_count(name: str) -> int | None:
         return read_header(found).weights
     total = 0
     for path in found.glob("*.safetensors"):
-        with safe_open(path, "np") as file:
-            total += sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118  (no mapping)
+        try:
+            with safe_open(path, "np") as file:
+                total += sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118  (no mapping)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"model {name!r}: {path.name} is damaged ({error}). Copy or download it again.") from error
     return total or None
 
 

@@ -257,7 +257,7 @@ def check_same(name: str, expected: Tensor, found: Tensor, *, coarse: bool = Fal
 
 def check_adapters(name_or_path: str | Path, lora: LoraSettings) -> None:
     """Raise ModelError where a local model cannot have these adapters. Its weights are not read."""
-    name, folder = str(name_or_path), locate(str(name_or_path))
+    name, folder = str(name_or_path), describe(str(name_or_path))
     if folder is None:
         return
     with quiet():
