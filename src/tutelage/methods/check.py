@@ -17,6 +17,7 @@ from tutelage.methods.gold_documents import missing_documents
 from tutelage.methods.jobs import jobs_of, method_of, plan
 from tutelage.methods.knowledge import open_index
 from tutelage.methods.sources import annotate, check_teacher, contradiction, load_task
+from tutelage.methods.workers import has_gpu
 from tutelage.plugins import resolve
 from tutelage.rationales.verify import check_options
 from tutelage.recipe import (
@@ -63,24 +64,23 @@ def plans(recipe: Recipe, folder: Path) -> dict[str, dict[str, Stage]]:
 
 def memory(recipe: Recipe) -> list[str]:
     """A line for each model that is trained on a CPU: how many weights it has, and about the memory that takes."""
-    import torch
-
-    if recipe.compute.device == "cuda" or (recipe.compute.device == "auto" and torch.cuda.is_available()):
+    if recipe.compute.device == "cuda" or (recipe.compute.device == "auto" and has_gpu()):
         return []
-    arms = [recipe.for_arm(arm) for arm in recipe.arms]
-    learners = [learner for seen in arms for learner in (seen.student, *seen.mentors)]
+    arms = [(recipe.for_arm(arm), _needs(arm)) for arm in recipe.arms]
+    learners = [
+        learner for seen, needs in arms for learner in (seen.student, *(seen.mentors if "mentor" in needs else ()))
+    ]
     return list(dict.fromkeys(line for learner in learners if (line := _memory(learner))))
 
 
 def _memory(learner: LearnerSection) -> str | None:
-    from transformers import AutoConfig
-
+    from tutelage.models import load_tokenizer
     from tutelage.training.memory import training_bytes
 
-    folder, weights = checkpoints.describe(learner.model), checkpoints.weight_count(learner.model)
-    if folder is None or weights is None:
+    weights = checkpoints.weight_count(learner.model)
+    if weights is None:
         return None
-    needed = training_bytes(AutoConfig.from_pretrained(folder), weights, learner)
+    needed = training_bytes(load_tokenizer(learner.model).model.config, weights, learner)
     return f"{learner.model}, {weights / 1e6:.1f} million weights: about {needed / 1e9:.1f} GB a process to train"
 
 
