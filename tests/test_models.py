@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
+from tutelage import checkpoints
 from tutelage.errors import ModelError
 from tutelage.models import (
     LoraSettings,
@@ -264,3 +265,19 @@ def test_evaluating_leaves_modes_and_random_numbers_alone(tiny_t5_folder: Path):
     assert torch.equal(torch.rand(1), expected)
     assert lm.model.training
     assert not lm.model.encoder.training
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [("config.json", b"{broken", "config.json is not JSON"), ("model.safetensors", b"cut short", "is damaged")],
+)
+def test_a_damaged_checkpoint_is_found_before_it_is_loaded(
+    tiny_t5_folder: Path, tmp_path: Path, file: str, content: bytes, told: str
+):
+    """`check` was content, and the run ended when its first student was loaded."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_t5_folder, folder)
+    checkpoints.check(str(folder))
+    (folder / file).write_bytes(content)
+    with pytest.raises(ModelError, match=told):
+        checkpoints.check(str(folder))

@@ -93,7 +93,8 @@ def files(name: str) -> list[Path]:
 
 def check(name: str) -> None:
     """Raise ModelError for a local checkpoint that cannot be used, as far as can be told without loading weights."""
-    describe(name)
+    _config(name)
+    weight_count(name)
 
 
 def fingerprint(name: str) -> str:
@@ -180,7 +181,9 @@ def _config(name: str) -> dict[str, Any] | None:
     try:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ModelError(f"model {name!r}: its config.json is not JSON ({error}).") from error
+        raise ModelError(
+            f"model {name!r}: its config.json is not JSON ({error}). Copy or download the model again."
+        ) from error
 
 
 def _of_gguf(part: Literal["description", "model"], name: str, file: Path) -> Path:
