@@ -19,7 +19,7 @@ EPSILON = 2.0**-8
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any network counts as large enough for bfloat16."""
-    monkeypatch.setattr(precision, "SMALLEST", 1)
+    monkeypatch.setattr(precision, "SMALL", 1)
 
 
 def logits_of(lm: LanguageModel) -> torch.Tensor:

@@ -17,9 +17,9 @@ from torch import nn
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 
-SMALLEST = 20_000_000
-"""Weights from which `auto` considers bfloat16 on a CPU. Smaller networks spend their time between products, and the
-bundled studies give the same students on every processor of one kernel family."""
+SMALL = 20_000_000
+"""Weights below which a network is small for a CPU: its time passes between products, not in them. `auto` leaves it in
+float32, so the bundled studies give the same students on every processor of one kernel family."""
 SPEEDUP = 1.25
 """How many times as fast as in float32 a product must be in bfloat16, casts included, to be worth its rounding."""
 ROWS, ROUNDS = 128, 7
@@ -40,7 +40,7 @@ def autocast_dtype(precision: Precision, model: Any, device: torch.device | str)
 
 
 def _pays_on_cpu(model: Any) -> bool:
-    if not multiplies_bf16() or sum(p.numel() for p in model.parameters()) < SMALLEST:
+    if not multiplies_bf16() or is_small(model):
         return False
     ends = ("get_input_embeddings", "get_output_embeddings")
     vocabulary = {id(getattr(model, end)()) for end in ends if hasattr(model, end)}
@@ -54,6 +54,11 @@ def _pays_on_cpu(model: Any) -> bool:
         return False
     outputs, inputs = max(matrices, key=torch.Tensor.numel).shape
     return measured_speedup(inputs, outputs) >= SPEEDUP
+
+
+def is_small(model: Any) -> bool:
+    """Whether a network has fewer weights than `SMALL`."""
+    return sum(p.numel() for p in model.parameters()) < SMALL
 
 
 def multiplies_bf16() -> bool:

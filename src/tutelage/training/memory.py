@@ -26,8 +26,6 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 ACTIVATION_BYTES = 3 << 28
 """What the activations of a micro-batch may take on a CPU: 805 MB."""
-SMALL = 20_000_000
-"""Weights below which freed memory is kept; see `is_small`."""
 PROCESS_BYTES = 5 << 27
 """A process that has imported torch and transformers and read its data: 671 MB."""
 WEIGHT_BYTES = 16
@@ -43,22 +41,15 @@ def keep_freed_memory() -> bool:
     By default glibc gets each large tensor from the system and gives it back when freed. The next step then waits for
     the same pages to be handed out and cleared again: of a step over 944 tokens and a vocabulary of 32,128 that was a
     quarter of the time (582 to 451 ms, one core; `docs/log.md`). The price is that the process stays as large as its
-    largest step. Elsewhere than on glibc nothing changes.
+    largest step, which suits small networks alone: of larger ones kept blocks of many sizes leave gaps that no other
+    block fits (SmolLM2-135M: 6.0 GB kept, 3.7 GB given back), and the time saved is a few hundredths. Elsewhere than on
+    glibc nothing changes.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return False
     return all(mallopt(*pair) for pair in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 1 << 26)))
-
-
-def is_small(model: Any) -> bool:
-    """Whether a network is so small that its steps are over before the system has handed out their memory.
-
-    For larger ones keeping it saves a few hundredths of the time and costs gigabytes: blocks of many sizes leave gaps
-    that no other block fits (SmolLM2-135M, batches of 8 texts of 290 tokens: 6.0 GB kept, 3.6 GB given back).
-    """
-    return sum(p.numel() for p in model.parameters()) < SMALL
 
 
 def release_memory() -> None:

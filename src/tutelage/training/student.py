@@ -39,12 +39,12 @@ from tutelage.models import (
     sample_logits,
     save,
 )
-from tutelage.precision import Precision, autocast_dtype
+from tutelage.precision import Precision, autocast_dtype, is_small
 from tutelage.runs import read_jsonl, write_json
 from tutelage.training.batching import Cuts, Row, tokenize
 from tutelage.training.epochs import LIVE, DevLook, DevScore, Epochs
 from tutelage.training.live_mentor import strip_projections
-from tutelage.training.memory import is_small, keep_freed_memory
+from tutelage.training.memory import keep_freed_memory
 from tutelage.training.objective import TARGETS, Objective, Teaching
 from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
 from tutelage.training.settings import Settings

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from tutelage.errors import RecipeError
 from tutelage.models import LoraSettings
 from tutelage.plugins import unknown
+from tutelage.precision import Precision
 
 Shape: TypeAlias = Literal["sigmoid", "linear", "geometric"]
 Select: TypeAlias = Literal["ndcg@10", "hits@1", "kl", "last"]
@@ -86,7 +87,7 @@ class RerankerSettings:
     passage_tokens: int = 512
     select: Select = "ndcg@10"
     """Which epoch is kept, by the dev rankings. The published code keeps the last."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Precision = "auto"
     """Of matrix products in training; `auto` is bf16 where that is faster. The weights themselves stay float32."""
 
     def __post_init__(self) -> None:

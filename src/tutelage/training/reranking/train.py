@@ -16,11 +16,11 @@ from transformers import TrainerCallback, TrainingArguments
 
 from tutelage.errors import RunError, TextError, all_problems
 from tutelage.models import check_same, open_to_readers
-from tutelage.precision import autocast_dtype
+from tutelage.precision import autocast_dtype, is_small
 from tutelage.retrieval.late_interaction import quietly
 from tutelage.retrieval.reranker import RERANKERS, Reranker, load_reranker
 from tutelage.runs import read_jsonl, write_json
-from tutelage.training.memory import is_small, keep_freed_memory
+from tutelage.training.memory import keep_freed_memory
 from tutelage.training.progress import FILE, Progress, best_folder, latest_checkpoint, remove_broken
 from tutelage.training.reranking.candidates import Ranking
 from tutelage.training.reranking.epochs import Dev, Epochs
