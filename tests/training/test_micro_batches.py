@@ -161,6 +161,7 @@ def test_activations_take_about_what_is_estimated(checkpointing: bool, least: fl
         model(input_ids=tokens_BT, use_cache=False)
     counted = sum(saved.values()) / tokens_BT.numel()
     estimated = memory.activation_bytes(config, 200, in_bf16=False, checkpointing=checkpointing)
+    assert estimated is not None
     assert least < estimated / counted < most, (estimated, counted)
 
 
@@ -203,3 +204,15 @@ def test_weights_are_counted_without_loading_them(folder: Path):
     network = load(folder).model
     assert weight_count(str(folder)) == sum(p.numel() for p in network.parameters())
     assert weight_count("google/flan-t5-base") is None
+
+
+def test_a_network_of_unknown_sizes_trains_without_a_limit():
+    """A configuration without the usual names ended in a traceback before the first step."""
+    config = AutoConfig.for_model("gpt2")
+    unknown: Any = SimpleNamespace(get_text_config=SimpleNamespace, is_encoder_decoder=False)
+    assert memory.activation_bytes(config, 10, in_bf16=False, checkpointing=False)
+    assert memory.activation_bytes(unknown, 10, in_bf16=False, checkpointing=False) is None
+    arguments: Any = SimpleNamespace(device=torch.device("cpu"), world_size=1)
+    lm: Any = SimpleNamespace(model=SimpleNamespace(config=unknown))
+    assert memory.micro_batch_tokens(lm, 99, arguments, plain_settings()) is None
+    assert memory.training_bytes(unknown, 10, plain_settings()) > memory.ACTIVATION_BYTES

@@ -32,6 +32,8 @@ WEIGHT_BYTES = 16
 """Of a weight that learns: itself, its gradient and Adam's two moments, in float32."""
 FROZEN_BYTES, HALF_BYTES = 4, 2
 """Of a weight beside adapters, and of its copy in bfloat16."""
+INNER_WIDTHS = ("intermediate_size", "d_ff", "ffn_dim", "n_inner")
+"""What configurations call the inner width of a feed-forward layer; without it, four times the width is taken."""
 
 
 @functools.cache
@@ -66,39 +68,34 @@ def release_memory() -> None:
 
 
 def micro_batch_tokens(lm: LanguageModel, longest: int, arguments: TrainingArguments, settings: Settings) -> int | None:
-    """How many padded tokens go through the network at once, where it trains in one process on a CPU; else any number.
+    """How many padded tokens go through the network at once in training; None is any number.
 
-    `longest` is the length of the longest row in tokens.
-    Several processes must make equally many passes, and on a GPU the user's batch size is taken at its word.
+    `longest` is the length of the longest row in tokens. A limit applies to one process on a CPU: several processes
+    must make equally many passes, and on a GPU the user's batch size is taken at its word.
     """
     if arguments.device.type != "cpu" or arguments.world_size > 1:
         return None
     per_token = activation_bytes(
         lm.model.config, longest, in_bf16=settings.precision == "bf16", checkpointing=settings.gradient_checkpointing
     )
-    return max(1, ACTIVATION_BYTES // per_token)
+    return max(1, ACTIVATION_BYTES // per_token) if per_token else None
 
 
-def activation_bytes(config: Any, length: int, *, in_bf16: bool, checkpointing: bool) -> int:
-    """About what a training step keeps of each token for its backward pass, in bytes.
+def activation_bytes(config: Any, length: int, *, in_bf16: bool, checkpointing: bool) -> int | None:
+    """About what a training step keeps of each token for its backward pass, in bytes; None where sizes are not known.
 
-    Measured with a Llama of 30 layers of width 576 (44 kB a token and layer in bfloat16, 56 kB in float32, a thirtieth
-    part of it with gradient checkpointing). Encoder-decoders of transformers keep attention weights too: a number for
-    each head and each of the `length` tokens looked at, three times.
+    Measured with a Llama of 30 layers of width 576: 44 kB a token and layer in bfloat16, 56 kB in float32, a thirtieth
+    of it with gradient checkpointing. Encoder-decoders of transformers keep attention weights too: a number for each
+    head and each of the `length` tokens attended to, three times.
     """
-    width, layers = int(config.hidden_size), int(config.num_hidden_layers)
-    if checkpointing:
-        return layers * width * 4 + _layer_bytes(config, width, length, in_bf16)
-    return layers * _layer_bytes(config, width, length, in_bf16)
-
-
-def _layer_bytes(config: Any, width: int, length: int, in_bf16: bool) -> int:
-    inner = next(
-        (int(n) for k in ("intermediate_size", "d_ff", "ffn_dim", "n_inner") if (n := getattr(config, k, None))),
-        4 * width,
-    )
-    attention = 12 * int(config.num_attention_heads) * length if config.is_encoder_decoder else 0
-    return 55 * width + (8 if in_bf16 else 16) * inner + attention
+    part = config.get_text_config()
+    width, layers = (getattr(part, name, None) for name in ("hidden_size", "num_hidden_layers"))
+    if not width or not layers:
+        return None
+    inner = next((n for name in INNER_WIDTHS if (n := getattr(part, name, None))), 4 * width)
+    heads = getattr(part, "num_attention_heads", None) or 0 if config.is_encoder_decoder else 0
+    layer = 55 * width + (8 if in_bf16 else 16) * inner + 12 * heads * length
+    return int(layers * width * 4 + layer if checkpointing else layers * layer)
 
 
 def training_bytes(config: Any, weights: int, learner: Any) -> int:
@@ -107,8 +104,10 @@ def training_bytes(config: Any, weights: int, learner: Any) -> int:
     `learner` has the settings of `Settings` that matter: batch size, token limits, lora, gradient checkpointing.
     """
     length = learner.max_prompt_tokens + learner.max_target_tokens
-    per_token = activation_bytes(config, length, in_bf16=True, checkpointing=learner.gradient_checkpointing)
+    per_token = activation_bytes(config, length, in_bf16=False, checkpointing=learner.gradient_checkpointing)
     tokens = learner.batch_tokens or learner.batch_size * length
-    activations = max(min(tokens * per_token, ACTIVATION_BYTES), length * per_token)
+    activations = ACTIVATION_BYTES
+    if per_token:
+        activations = max(min(tokens * per_token, ACTIVATION_BYTES), length * per_token)
     of_a_weight = FROZEN_BYTES if learner.lora else WEIGHT_BYTES
     return PROCESS_BYTES + weights * (of_a_weight + HALF_BYTES) + activations
