@@ -19,12 +19,12 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from tutelage.errors import ModelError
 from tutelage.gguf.header import DamagedError, Header, read_header
+from tutelage.runs import Json, write_json
 
 CONVERSION = 1
 """Raise it when folders made by an earlier version of this package must be made again."""
@@ -50,7 +50,7 @@ def fingerprint(file: Path) -> str:
     """SHA-256 of a file's content in 64 hex digits; the content is read again only when the file has changed."""
     status = file.stat()
     path = str(file.absolute())
-    state = [path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    state: list[Json] = [path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
     note = cache_folder() / "gguf" / "files" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(note.read_text(encoding="utf-8"))
@@ -59,8 +59,7 @@ def fingerprint(file: Path) -> str:
     with file.open("rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     with suppress(OSError):  # only slower where nothing can be kept
-        note.parent.mkdir(parents=True, exist_ok=True)
-        _write(note, {"state": state, "sha256": found})
+        write_json(note, {"state": state, "sha256": found})
     return found
 
 
@@ -94,14 +93,14 @@ def model(file: Path) -> Path:
 
 def _folder(file: Path, name: str, make: Callable[[Header, Path], None]) -> Path:
     """The folder of this name that `make` fills, whole or not at all; one process makes it while others wait."""
-    print_ = fingerprint(file)
-    parent = cache_folder() / "gguf" / f"{print_[:16]}-{CONVERSION}-{version('transformers')}"
+    sha256 = fingerprint(file)
+    parent = cache_folder() / "gguf" / f"{sha256[:16]}-{CONVERSION}-{version('transformers')}"
     folder = parent / name
-    if _is_whole(folder, print_):
+    if _is_whole(folder, sha256):
         return folder
     header = _header(file)
     with _writing(parent, name):
-        if _is_whole(folder, print_):
+        if _is_whole(folder, sha256):
             return folder
         partial = parent / f"{name}.partial"
         for leftover in (partial, folder):
@@ -109,9 +108,9 @@ def _folder(file: Path, name: str, make: Callable[[Header, Path], None]) -> Path
         partial.mkdir(parents=True)
         try:
             make(header, partial)
-            if fingerprint(file) != print_:
+            if fingerprint(file) != sha256:
                 raise ModelError("it changed while it was read. Try again when it is written.")
-            _finish(partial, file, header, print_)
+            _finish(partial, file, header, sha256)
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -145,36 +144,27 @@ def _writing(parent: Path, name: str) -> Generator[None]:
         ) from error
 
 
-def _finish(folder: Path, file: Path, header: Header, print_: str) -> None:
+def _finish(folder: Path, file: Path, header: Header, sha256: str) -> None:
     for path in folder.iterdir():
         with path.open("rb") as written:
             os.fsync(written.fileno())
-    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    origin = {
+    sizes: dict[str, Json] = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    origin: dict[str, Json] = {
         "file": file.name,
-        "sha256": print_,
+        "sha256": sha256,
         "architecture": header.architecture,
         "quantisation": header.quantisation,
         "weights": header.weights,
         "files": sizes,
     }
-    _write(folder / ORIGIN, origin)
+    write_json(folder / ORIGIN, origin)
 
 
-def _is_whole(folder: Path, print_: str) -> bool:
+def _is_whole(folder: Path, sha256: str) -> bool:
     """Whether a folder was made of the file of this fingerprint and has all its files at their sizes."""
     try:
         origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
         sizes = origin["files"].items()
-        return origin["sha256"] == print_ and all((folder / name).stat().st_size == size for name, size in sizes)
+        return origin["sha256"] == sha256 and all((folder / name).stat().st_size == size for name, size in sizes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def _write(path: Path, value: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

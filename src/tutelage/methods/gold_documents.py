@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tutelage.methods.corpora import BUILT_IN, open_corpus, together
 from tutelage.recipe import KnowledgeSection, TaskSection
+from tutelage.retrieval.corpus.documents import document_of
 from tutelage.types import Question
 
 
@@ -37,7 +38,7 @@ def passages_of_documents(
     ids: dict[str, set[str]] = {}
     if wanted and settings.corpora:
         for passage in together(open_corpus(name, settings, task) for name in settings.corpora):
-            for document in {passage.id, passage.id.rpartition("#")[0]} & wanted:
+            for document in {passage.id, document_of(passage.id)} & wanted:
                 ids.setdefault(document, set()).add(passage.id)
     found = {id: frozenset(i for d in documents for i in ids.get(d, ())) for id, documents in named.items()}
     return {id: passages for id, passages in found.items() if passages}
