@@ -44,7 +44,7 @@ def run(
     What is already done is not done again: after a crash or Ctrl-C, give the same command and it goes on from there.
     """
     from tutelage import recipe as recipes
-    from tutelage.display import show_doubts, show_problems, watching
+    from tutelage.display import show_problems, show_warnings, watching
     from tutelage.methods import check as checks
     from tutelage.methods import run as runner
     from tutelage.report import print_table, write_report
@@ -54,7 +54,7 @@ def run(
     runner.check_folder(folder)
     runner.check_alone()
     show_problems(checks.problems(parsed), recipe)
-    show_doubts(checks.doubts(parsed))
+    show_warnings(checks.warnings(parsed))
     command = "tutelage run " + " ".join(shlex.quote(word) for word in (recipe, *(overrides or ())))
     try:
         with watching(runner.jobs_of(parsed), quiet=quiet) as watch:
@@ -72,7 +72,7 @@ def run(
 def check(recipe: RecipeName, overrides: Overrides = None, out: Out = None) -> None:
     """Check a recipe and print the plan: what is there already and what a run would do. Loads no model."""
     from tutelage import recipe as recipes
-    from tutelage.display import print_plan, show_doubts, show_problems
+    from tutelage.display import print_plan, show_problems, show_warnings
     from tutelage.methods import check as checks
     from tutelage.methods import run as runner
 
@@ -80,7 +80,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, out: Out = None) -> N
     folder = out or runner.default_folder(recipe)
     show_problems(checks.problems(parsed), recipe)
     typer.echo(f"format    {', '.join(dict.fromkeys(parsed.for_arm(arm).format for arm in parsed.arms))}")
-    show_doubts(checks.doubts(parsed))
+    show_warnings(checks.warnings(parsed))
     print_plan(checks.plans(parsed, folder), folder)
     for line in checks.memory(parsed):
         typer.echo(f"memory    {line}")

@@ -29,10 +29,10 @@ def show_problems(problems: Sequence[str], recipe: str) -> None:
         raise RecipeError(all_problems(f"{recipe}: {len(problems)} problem(s):", problems))
 
 
-def show_doubts(doubts: Sequence[str]) -> None:
-    """Print what stops nothing and should be looked at."""
-    for doubt in doubts:
-        print(f"warning: {doubt}", file=sys.stderr, flush=True)
+def show_warnings(warnings: Sequence[str]) -> None:
+    """Print problems that do not stop a run."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
 
 
 def print_plan(plans: Mapping[str, Mapping[str, Stage]], folder: Path) -> None:

@@ -250,7 +250,7 @@ def test_cut_texts_are_counted_by_their_reason_and_not_taught(tmp_path: Path, re
     assert found.written.books[0]["samples"] == {label: 9}
     assert found.kept.rationales == ()
     if reason == "error":
-        assert "9 of 9 texts are not learnt from" in found.written.notes[0]
+        assert "9 of 9 texts are not used for training" in found.written.notes[0]
         assert ": 9 error." in found.written.notes[0]
     assert ("max_tokens` (" in "".join(found.written.notes)) == label.startswith("cut off")
 
@@ -266,4 +266,4 @@ def test_recorded_texts_are_read_in_the_same_way(tmp_path: Path):
     found = annotate(teacher, TaskSection.model_validate({"name": "t"}), questions)
     assert [(r.question_id, r.text) for r in found.rationales] == [("q-0", "It is 0."), ("q-2", "It is 2.")]
     assert found.unwritten == {"unfinished thought": 1}
-    assert "what stands in tags of reasoning was left out of 1 recorded texts" in found.notes
+    assert "reasoning in tags such as <think> was removed from 1 recorded texts" in found.notes

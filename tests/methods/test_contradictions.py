@@ -37,7 +37,7 @@ def recipe(folder: Path, wrong: int, *, trust_file: bool = False, **teacher: Any
 
 def test_most_rationales_wrong_is_told_with_counts_and_an_example(tmp_path: Path):
     """The wrong column, or floats read wrong: the run went on with the few that were right by chance."""
-    [told] = check.doubts(parse(recipe(tmp_path, 30), where="test"))
+    [told] = check.warnings(parse(recipe(tmp_path, 30), where="test"))
     assert "rows.jsonl: 24 of 24 rationales conclude another answer than the gold one" in told
     assert "at rows.jsonl:" in told
     assert "`task.answers` (number)" in told
@@ -46,13 +46,13 @@ def test_most_rationales_wrong_is_told_with_counts_and_an_example(tmp_path: Path
 @pytest.mark.parametrize(("wrong", "trusted"), [(0, False), (10, False), (30, True)])
 def test_few_wrong_ones_are_no_reason_to_doubt(tmp_path: Path, wrong: int, trusted: bool):
     """Nor are those whose file is to be trusted."""
-    assert check.doubts(parse(recipe(tmp_path, wrong, trust_file=trusted), where="test")) == []
+    assert check.warnings(parse(recipe(tmp_path, wrong, trust_file=trusted), where="test")) == []
 
 
 def test_a_recipe_without_recorded_teacher_is_not_doubted(tmp_path: Path):
     raw = recipe(tmp_path, 30)
-    assert check.doubts(parse({**raw, "arms": ["fine-tuning"]}, where="test")) == []
-    assert check.doubts(parse({**raw, "teacher": None, "arms": ["fine-tuning"]}, where="test")) == []
+    assert check.warnings(parse({**raw, "arms": ["fine-tuning"]}, where="test")) == []
+    assert check.warnings(parse({**raw, "teacher": None, "arms": ["fine-tuning"]}, where="test")) == []
 
 
 def test_a_weak_teachers_wrong_answers_are_its_own(tmp_path: Path):
@@ -62,7 +62,7 @@ def test_a_weak_teachers_wrong_answers_are_its_own(tmp_path: Path):
     written = [{"question": row["q"], "text": "So the answer is 99.", "answer": "99"} for row in rows]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in written))
     raw["teacher"]["path"] = str(tmp_path / "t.jsonl")
-    assert check.doubts(parse(raw, where="test")) == []
+    assert check.warnings(parse(raw, where="test")) == []
 
 
 def test_check_and_annotate_say_it_once(tmp_path: Path):

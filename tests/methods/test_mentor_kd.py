@@ -218,9 +218,17 @@ def test_a_row_says_whether_the_test_split_chose_an_epoch_of_its_models(
 @pytest.mark.parametrize(
     ("changed", "dev", "said"),
     [
-        ({"score.dev_limit": 200}, 99, ["its epoch was chosen on 99 dev questions; with so few it is much by chance."]),
+        (
+            {"score.dev_limit": 200},
+            99,
+            ["its epoch was chosen on 99 dev questions; with so few, the choice is largely chance."],
+        ),
         ({"score.dev_limit": 200}, 100, []),
-        ({"score.dev_limit": 40}, 500, ["its epoch was chosen on 40 dev questions; with so few it is much by chance."]),
+        (
+            {"score.dev_limit": 40},
+            500,
+            ["its epoch was chosen on 40 dev questions; with so few, the choice is largely chance."],
+        ),
         ({"student.select": "last"}, 9, []),
         ({"student.epochs": 1}, 9, []),
         ({"student.evaluate_every": 2}, 9, []),

@@ -1,4 +1,4 @@
-r"""What reasoning models think aloud before their answer, and how it is told from the answer: by tags of many kinds.
+r"""What reasoning models think aloud before their answer, and how to tell it from the answer: by tags of many kinds.
 
     "<think>Hm, 12 or 17?</think>\n12 + 5 = 17.\nAnswer: 17"                            -> "12 + 5 = 17.\nAnswer: 17"
     "[THINK]Hm[/THINK]12 + 5 = 17."     "◁think▷Hm◁/think▷12 + 5 = 17."               -> "12 + 5 = 17."

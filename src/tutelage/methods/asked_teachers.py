@@ -55,7 +55,7 @@ FEW_FAILURES = 0.05
 
 
 MANY_CUT = 0.1
-"""With more texts cut off than this share, the limit is told of; with more that hold strange tags, those are."""
+"""With a larger share of texts that are cut off a note names the limit, and with unknown tags those tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,8 +408,8 @@ def _endings(section: TeacherSection, unwritten: Mapping[str, int], total: int) 
     if stopped:
         counted = ", ".join(f"{n:,} {name.partition(': ')[2]}" for name, n in sorted(stopped.items()))
         notes.append(
-            f"{section.model}: {sum(stopped.values()):,} of {total:,} texts are not learnt from, since their "
-            f"`finish_reason` is none of a whole text: {counted}. `--retry-failed` asks for them again."
+            f"{section.model}: {sum(stopped.values()):,} of {total:,} texts are not used for training, since their "
+            f"`finish_reason` says that they are incomplete: {counted}. `--retry-failed` requests them again."
         )
     return notes
 

@@ -43,8 +43,8 @@ def problems(recipe: Recipe) -> list[str]:
     return list(dict.fromkeys([*found, *(problem for arm in recipe.arms for problem in _arm(recipe, arm, task))]))
 
 
-def doubts(recipe: Recipe) -> list[str]:
-    """What stops no run, and yet makes its outcome doubtful, as far as data files tell."""
+def warnings(recipe: Recipe) -> list[str]:
+    """Problems in the data files that do not stop a run but cast doubt on its results."""
     teacher = recipe.teacher
     if teacher is None or teacher.backend != "recorded" or not any("teacher" in _needs(arm) for arm in recipe.arms):
         return []

@@ -210,7 +210,7 @@ def _without_thoughts(section: TeacherSection, found: Recorded, asked: int) -> T
     unended, shorter = len(said) - len(rationales), sum(text not in (None, each.text) for each, text in said)
     notes = list(found.notes)
     if shorter:
-        notes.append(f"what stands in tags of reasoning was left out of {shorter:,} recorded texts")
+        notes.append(f"reasoning in tags such as <think> was removed from {shorter:,} recorded texts")
     if told := marks_note("recorded texts", [each.text for each in rationales], many=MANY_CUT):
         notes.append(told)
     return Taught(rationales, asked, notes, {UNENDED: unended} if unended else {})

@@ -124,7 +124,8 @@ def _best_and_next(
     if is_shown(pair):
         return f"{first} beats {second} by {gain} points"
     if pair.p_holm is None:
-        return f"{first} is {gain} points ahead of {second} with {given(pair.shared)}; no test tells of other ones"
+        ahead = f"{first} is {gain} points ahead of {second} with {given(pair.shared)}"
+        return f"{ahead}; other ones may differ, so no test is made"
     figures = [percent(scores[arm].accuracy) for arm in (best, others[0])]
     return f"{first} ({figures[0]}) and {second} ({figures[1]}) are not distinguishable"
 

@@ -2,7 +2,7 @@
 
 What is only read is read in batches of similar length (`Batches`). What is learnt is drawn at random (`RandomBatches`):
 batches of one length each teach a worse student. A batch is padded to its own longest row, and where that saves more
-than it costs it is worked through in parts, each padded by itself (`in_parts`). One row of an encoder-decoder and one
+than it costs it is processed in parts, each padded by itself (`in_parts`). One row of an encoder-decoder and one
 of a causal model:
 
     Row(id="q-1#teacher#0", prompt=[71, 23, 1], target=[9, 4, 1], weight=1.0)
@@ -213,7 +213,7 @@ def _bins(sizes: Sequence[int], tokens: int) -> int:
 
 
 def _dealt(order: Sequence[int], sizes: Sequence[int], bins: int) -> list[list[int]]:
-    """Rows dealt out, each to the batch that has the least so far: how full the batches get hangs on sizes alone."""
+    """Rows dealt out, each to the batch that has the least so far: how full they get depends on sizes alone."""
     batches: list[list[int]] = [[] for _ in range(bins)]
     least = [(0, n) for n in range(bins)]
     for i in order:

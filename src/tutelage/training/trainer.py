@@ -22,13 +22,13 @@ CPU_OVERHEAD = 128.0
 """Tokens; see `part_overhead`. An epoch of pocket/nano and pocket/mini on SVAMP takes the least time at 128 to 256."""
 GPU_OVERHEAD = 5e8
 """Tokens times weights, for each module; see `part_overhead`. 30 µs a module, forward and back, where a token takes six
-operations a weight and 10^14 of them take a second. Reckoned, not measured."""
+operations a weight and 10^14 of them take a second. Estimated, not measured."""
 
 
 class DistillationTrainer(Trainer):
     """One loss, one division: by the weighted tokens of all accumulated batches on all ranks.
 
-    On a CPU a batch too large for memory is worked off in micro-batches; the sum of their gradients is the batch's own.
+    On a CPU a batch too large for memory is processed in micro-batches; their gradients add up to the same sum.
     """
 
     loss_is_scaled_for_ga = True
@@ -164,8 +164,8 @@ def micro_batches(groups: Sequence[Sequence[Row]], tokens: int | None) -> list[l
 def part_overhead(model: Any, device: torch.device) -> float:
     """Padded tokens that a part of a batch must save so that a further pass of the network is worth its time.
 
-    On a CPU a pass costs little besides its arithmetic. On a GPU it takes a time that hangs on the number of layers,
-    in which a small network could have read thousands of tokens, one of 3 billion weights a few hundred.
+    On a CPU a pass costs little besides its arithmetic. On a GPU it takes a time that depends on the number of
+    layers, in which a small network could have read thousands of tokens, one of 3 billion weights a few hundred.
     """
     if device.type == "cpu":
         return CPU_OVERHEAD

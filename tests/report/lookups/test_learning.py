@@ -50,7 +50,10 @@ def test_a_reranker_chosen_by_few_is_warned_of():
     """Ten dev rationales choose among eight epochs by luck."""
     few = learnt(0.3, 0.7, 0.8, best=2)._replace(dev=10)
     assert cautions([few]) == [
-        ("KARD", "the epoch of the reranker was chosen on 10 dev rationales; with so few it is much by chance.")
+        (
+            "KARD",
+            "the epoch of the reranker was chosen on 10 dev rationales; with so few, the choice is largely chance.",
+        )
     ]
     assert cautions([few._replace(dev=100)]) == cautions([few._replace(select="last")]) == []
     assert cautions([few._replace(dev=None)]) == [], "a run of before this was written down"

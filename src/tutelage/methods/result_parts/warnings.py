@@ -51,13 +51,13 @@ def _chosen_on_test(recipe: Recipe, arm: Arm) -> bool:
 
 
 def _few_dev_questions(seen: Recipe, arm: Arm, task: Task | None, found: Outcome) -> Iterator[str]:
-    """Whose epoch is chosen on so few dev questions that the choice is much by chance."""
+    """Whose epoch is chosen on so few dev questions that the choice is largely chance."""
     for learner in _learners(seen, arm):
         who = "its mentor’s" if isinstance(learner, MentorSection) and not method_of(arm).reference else "its"
         looks = ceil(learner.epochs / learner.evaluate_every)
         n = _dev_questions(learner, seen, task, found)
         if looks > 1 and n is not None and n < FEW_DEV:
-            yield f"{who} epoch was chosen on {n} dev questions; with so few it is much by chance."
+            yield f"{who} epoch was chosen on {n} dev questions; with so few, the choice is largely chance."
 
 
 def _dev_questions(learner: LearnerSection, seen: Recipe, task: Task | None, found: Outcome) -> int | None:

@@ -74,7 +74,8 @@ def cautions(rerankers: Sequence[Learnt]) -> list[tuple[str, str]]:
 def _chosen_by_few(learnt: Learnt) -> str:
     if learnt.select == "last" or learnt.epochs < 2 or learnt.dev is None or learnt.dev >= FEW_DEV:
         return ""
-    return f"the epoch of the reranker was chosen on {learnt.dev} dev rationales; with so few it is much by chance."
+    few = f"the epoch of the reranker was chosen on {learnt.dev} dev rationales"
+    return f"{few}; with so few, the choice is largely chance."
 
 
 def _no_better(learnt: Learnt) -> str:

@@ -155,7 +155,7 @@ def _is_prose(span: str) -> bool:
 
 
 def _readable(span: str) -> bool:
-    """Whether a span is an expression that can be parsed and compared in no time."""
+    """Whether a span is an expression that can be parsed and compared quickly."""
     if not 0 < len(span) <= LONGEST or _TOWER.search(span) or _is_prose(span) or DENIAL.search(span):
         return False
     formula = bool(re.search(r"[a-zA-Z]", _COMMAND.sub(" ", span)))
