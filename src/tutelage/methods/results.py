@@ -39,6 +39,7 @@ def results(
     plans = [(job, list(plan(recipe, task, folder, job).values())) for job, _ in outcomes]
     stages = {stage.folder: stage for _, planned in plans for stage in planned}
     look_ups = lookups.look_ups(recipe, task, folder, plans)
+    caches = written.soft_labels(recipe, plans)
     cited = write_cited(folder, look_ups, outcomes)
     return {
         "name": (called := Path(name).stem if Path(name).suffix in (".yaml", ".yml") else name),
@@ -50,7 +51,7 @@ def results(
             "notes": list(task.notes),
         },
         "sources": written.sources(recipe, plans),
-        "soft_labels": (caches := written.soft_labels(recipe, plans)),
+        "soft_labels": caches,
         "retrieval": lookups.retrieval(task, look_ups),
         "rerankers": lookups.rerankers(folder, plans),
         "gates": [lookups.gate(recipe, task, job, found) for job, found in outcomes if found.student.name == "gate"],

@@ -26,6 +26,9 @@ LONGEST = 300
 DEPTH = 20
 """Brackets within brackets: the parser takes exponential time in them."""
 
+BOXES = 8
+"""Boxes looked at, from the end of a text: a model that loops writes thousands of them."""
+
 EXPONENT, SYMBOLIC_EXPONENT = 1_000, 40
 """The largest product of exponents in a number and in a formula: sympy would write 10^(10^9) out."""
 
@@ -64,8 +67,9 @@ class Math:
 
     def find(self, text: str, choices: Sequence[str] = ()) -> str | None:
         """The expression last boxed or announced, else the number of the last sentence (`Number.find`)."""
-        for _, inside, _ in reversed(_raw_boxes(text)):
-            return self.canonical(inside)
+        box = _last_box(text)
+        if box is not None:
+            return self.canonical(box)
         for sentence in reversed(_SENTENCE_END.split(strip_markup(text))):
             for span in announced_in(sentence):
                 answer = self.canonical(span)
@@ -136,17 +140,15 @@ def _balanced(text: str) -> bool:
     return depth == 0
 
 
-def _raw_boxes(text: str) -> list[tuple[int, str, int]]:
-    r"""The contents of each \boxed{...} with their LaTeX, by where they begin and end."""
-    found: list[tuple[int, str, int]] = []
-    for match in list(re.finditer(r"\\boxed\s*\{", text))[-8:]:
+def _last_box(text: str) -> str | None:
+    r"""What the last whole \boxed{...} of a text holds, its LaTeX untouched."""
+    for match in list(re.finditer(r"\\boxed\s*\{", text))[: -BOXES - 1 : -1]:
         depth = 1
         for at in range(match.end(), min(len(text), match.end() + 4 * LONGEST)):
             depth += (text[at] == "{") - (text[at] == "}")
             if depth == 0:
-                found.append((match.start(), text[match.end() : at], at + 1))
-                break
-    return found
+                return text[match.end() : at]
+    return None
 
 
 def _is_prose(span: str) -> bool:
