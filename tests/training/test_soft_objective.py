@@ -17,11 +17,12 @@ from tutelage.errors import PluginError, RunError
 from tutelage.models import LanguageModel, LoraSettings, is_adapted, load, save
 from tutelage.training.batching import Row, tokenize
 from tutelage.training.divergences import DIVERGENCES
+from tutelage.training.last_layer import vocabulary_width
 from tutelage.training.live_mentor import HiddenStates, strip_projections
 from tutelage.training.losses import cross_entropy, token_count
 from tutelage.training.objective import FromTargets, Objective, Teaching
 from tutelage.training.settings import Settings
-from tutelage.training.soft_labels import vocabulary_width, write_soft_labels
+from tutelage.training.soft_labels import write_soft_labels
 from tutelage.training.soft_objective import FromMentor, FromSoftLabels
 from tutelage.training.soft_targets import HIDDEN_MSE, LIVE_ONLY, LOGIT_MSE
 from tutelage.training.student import Trained, train

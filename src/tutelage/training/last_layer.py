@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,7 +29,9 @@ from torch.autograd.function import once_differentiable
 from tutelage.models import LanguageModel, evaluating
 from tutelage.training.blocks import Asked, Numbers, Positions, wide
 from tutelage.training.divergences import Student, student_of
+from tutelage.training.losses import IGNORED
 
+T = TypeVar("T")
 Judge: TypeAlias = Callable[[Student, slice], Tensor]
 """f(what the student says at some positions, which of all these are) -> terms (M) of the loss, summed over them."""
 
@@ -159,3 +162,68 @@ def _parts(hidden_NH: Tensor, width: int) -> Iterator[slice]:
     most = max(1, LOGITS_AT_ONCE["cpu" if hidden_NH.device.type == "cpu" else "gpu"] // width)
     size = math.ceil(count / max(1, math.ceil(count / most))) or 1
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+# Logits where they count
+
+
+def counted(labels_BT: Tensor) -> Tensor:
+    """Where in the flattened batch the labels that count stand: row by row, each row's target in its order."""
+    return labels_BT.flatten().ne(IGNORED).nonzero().squeeze(-1)
+
+
+def logits_at(lm: LanguageModel, model: Any, inputs: dict[str, Tensor], places_N: Tensor, **asked: Any) -> Tensor:
+    """Logits at these places of the flattened batch. See `written_at`."""
+    return written_at(lm, model, inputs, places_N, **asked).logits
+
+
+def written_at(lm: LanguageModel, model: Any, inputs: dict[str, Tensor], places_N: Tensor, **asked: Any) -> Any:
+    """What the network gives for a batch, with `logits` (N, V) at these places only.
+
+    The others never pass its last layer: for prompts and padding nothing as wide as the vocabulary is made. `model` is
+    `lm.model`, or what a Trainer has wrapped around it.
+    """
+    with _only_at(places_N, lm.model.get_output_embeddings()):
+        written = model(**inputs, use_cache=False, **asked)
+    if written.logits.dim() == 3:  # a network whose last layer is no module, or not the last
+        written.logits = written.logits.flatten(0, 1)[places_N]
+    return written
+
+
+def before_last_layer(
+    lm: LanguageModel, model: Any, inputs: dict[str, Tensor], places_N: Tensor, use: Callable[[Any, Tensor], T]
+) -> T:
+    """What `use` makes of the last layer and of what it is given at these places (N, H); its own work is left out.
+
+    It is called from within the network's forward pass: where weights are sharded, there they are whole.
+    """
+    found: list[T] = []
+
+    def instead(layer: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        found.append(use(layer, given[0].flatten(0, 1)[places_N]))
+        return (given[0][:0], *given[1:])
+
+    hook = lm.model.get_output_embeddings().register_forward_pre_hook(instead)
+    try:
+        model(**inputs, use_cache=False)
+    finally:
+        hook.remove()
+    return found[0]
+
+
+@contextmanager
+def _only_at(places_N: Tensor, layer: Any) -> Iterator[None]:
+    def choose(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (given[0].flatten(0, 1)[places_N], *given[1:])
+
+    hook = layer.register_forward_pre_hook(choose) if layer is not None else None
+    try:
+        yield
+    finally:
+        if hook:
+            hook.remove()
+
+
+def vocabulary_width(lm: LanguageModel) -> int:
+    """One more than the largest id that names a token. Networks are often wider; what is past it means nothing."""
+    return max(lm.tokenizer.get_vocab().values()) + 1

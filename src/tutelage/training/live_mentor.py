@@ -20,8 +20,8 @@ from tutelage.precision import Precision, autocast_dtype
 from tutelage.runs import write_json
 from tutelage.training.batching import Row
 from tutelage.training.divergences import DIVERGENCES, mean_squares, nll, over_tokens
+from tutelage.training.last_layer import logits_at, written_at
 from tutelage.training.settings import Settings
-from tutelage.training.soft_labels import logits_at, written_at
 from tutelage.training.soft_targets import HIDDEN_MSE, LIVE_ONLY, Mixture, SoftTargets
 
 PROJECTIONS = "mentor_projections"

@@ -10,12 +10,20 @@ one by one, is missed. Of the bundled mentor on its own task, top 16, against th
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tutelage.models import LanguageModel, evaluating
+from tutelage.training.batching import Collator, Row
+from tutelage.training.last_layer import counted, logits_at
+
+LOOKED_AT = 1024
+"""Target tokens, at least, that `look_at` measures."""
 AT_ONCE = 1 << 22
 """Numbers of a position times the vocabulary that are sorted together."""
 
@@ -41,6 +49,32 @@ class Missed:
         """The share at one k, as a manifest has it; None is the whole vocabulary."""
         place = (len(self.share) if k is None else min(k, len(self.share))) - 1
         return {"missed": float(self.share[place]), "divergence": self.divergence, "positions": self.positions}
+
+
+def look_at(
+    lm: LanguageModel, reference: LanguageModel | None, rows: Sequence[Row], *, width: int, temperature: float
+) -> Missed:
+    """What any top k of a mentor misses against a reference, or against a uniform distribution where that is None.
+
+    Over rows drawn by the hash of their ids, until they have `LOOKED_AT` target tokens. `width` is the number of tokens
+    that have a name.
+    """
+    width = min(width, int(lm.model.get_input_embeddings().weight.shape[0]))
+    sums, collate = MissedSums(width, temperature), Collator(lm)
+    for row in sorted(rows, key=lambda row: hashlib.blake2b(row.id.encode()).digest()):
+        batch = collate([row])
+        places_N = counted(batch.pop("labels"))
+        del batch["weights"]
+        sums.add(_logits_of(lm, batch, places_N), _logits_of(reference, batch, places_N) if reference else None)
+        if sums.positions >= LOOKED_AT:
+            break
+    return sums.result()
+
+
+def _logits_of(lm: LanguageModel, batch: dict[str, Tensor], places_N: Tensor) -> Tensor:
+    inputs = {name: tensor.to(lm.device) for name, tensor in batch.items()}
+    with evaluating(lm):
+        return logits_at(lm, lm.model, inputs, places_N.to(lm.device))
 
 
 class MissedSums:

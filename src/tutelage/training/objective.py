@@ -15,8 +15,8 @@ from torch import Tensor
 from tutelage.models import LanguageModel
 from tutelage.plugins import resolve
 from tutelage.training.batching import Collator, Row
+from tutelage.training.last_layer import counted, logits_at
 from tutelage.training.losses import LOSSES, Loss, LossSum, cross_entropy
-from tutelage.training.soft_labels import counted, logits_at
 
 if TYPE_CHECKING:
     from tutelage.training.settings import Settings

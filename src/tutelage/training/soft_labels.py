@@ -25,8 +25,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -41,8 +40,8 @@ from tutelage.runs import read_json, read_jsonl, write_json, write_jsonl, write_
 from tutelage.seeds import uniforms
 from tutelage.training.batching import Batches, Collator, Row, tokenize
 from tutelage.training.divergences import over_stored
-from tutelage.training.losses import IGNORED
-from tutelage.training.missed import Missed, MissedSums
+from tutelage.training.last_layer import counted, logits_at, vocabulary_width
+from tutelage.training.missed import look_at
 from tutelage.types import Example
 
 VERSION = 2
@@ -51,8 +50,6 @@ TAIL = "tail.json"
 PARTS = ("name", "vocabulary", "dtypes", "arguments", "files")
 """What a manifest is read for."""
 T = TypeVar("T")
-LOOKED_AT = 1024
-"""Target tokens, at least, by which it is judged what a top k misses."""
 POSITIONS_AT_ONCE = 1024
 """Positions whose distributions are worked on together; what a pass needs besides the mentor's own memory."""
 
@@ -188,33 +185,13 @@ def _look_at_tail(
     if plan.draws or (plan.places is None and bound is None):
         return None
     if not (folder / TAIL).exists():
-        missed = _missed(lm, reference, plan, rows)
+        missed = look_at(lm, reference, rows, width=plan.width, temperature=plan.temperature)
         k = plan.places if bound is None else missed.smallest(bound)
         if k is None or k >= plan.width or bytes_per_token(plan.storing(k).arrays) >= 4 * plan.width:
             k = None
         against = reference.name if reference else None
         write_json(folder / TAIL, {"top_k": k, "against": against, **missed.at(k)})
     return _object(folder / TAIL, "top_k", "against", "missed")
-
-
-def _missed(lm: LanguageModel, reference: LanguageModel | None, plan: _Plan, rows: Sequence[Row]) -> Missed:
-    """Over rows drawn by the hash of their ids, until they have enough target tokens."""
-    width = min(plan.width, int(lm.model.get_input_embeddings().weight.shape[0]))
-    sums, collate = MissedSums(width, plan.temperature), Collator(lm)
-    for row in sorted(rows, key=lambda row: hashlib.blake2b(row.id.encode()).digest()):
-        batch = collate([row])
-        places_N = counted(batch.pop("labels"))
-        del batch["weights"]
-        sums.add(_logits_of(lm, batch, places_N), _logits_of(reference, batch, places_N) if reference else None)
-        if sums.positions >= LOOKED_AT:
-            break
-    return sums.result()
-
-
-def _logits_of(lm: LanguageModel, batch: dict[str, Tensor], places_N: Tensor) -> Tensor:
-    inputs = {name: tensor.to(lm.device) for name, tensor in batch.items()}
-    with evaluating(lm):
-        return logits_at(lm, lm.model, inputs, places_N.to(lm.device))
 
 
 def _distributions(lm: LanguageModel, plan: _Plan, rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -478,68 +455,6 @@ def _powered(log_p: Tensor, ratio: float) -> Tensor:
 
 def _at_ratio(log_p_NK: Tensor, ratio: float) -> Tensor:
     return log_p_NK if ratio == 1.0 else (log_p_NK * ratio).log_softmax(-1)
-
-
-def counted(labels_BT: Tensor) -> Tensor:
-    """Where in the flattened batch the labels that count stand: row by row, each row's target in its order."""
-    return labels_BT.flatten().ne(IGNORED).nonzero().squeeze(-1)
-
-
-def logits_at(lm: LanguageModel, model: Any, inputs: dict[str, Tensor], places_N: Tensor, **asked: Any) -> Tensor:
-    """Logits at these places of the flattened batch. See `written_at`."""
-    return written_at(lm, model, inputs, places_N, **asked).logits
-
-
-def written_at(lm: LanguageModel, model: Any, inputs: dict[str, Tensor], places_N: Tensor, **asked: Any) -> Any:
-    """What the network gives for a batch, with `logits` (N, V) at these places only.
-
-    The others never pass its last layer: for prompts and padding nothing as wide as the vocabulary is made. `model` is
-    `lm.model`, or what a Trainer has wrapped around it.
-    """
-    with _only_at(places_N, lm.model.get_output_embeddings()):
-        written = model(**inputs, use_cache=False, **asked)
-    if written.logits.dim() == 3:  # a network whose last layer is no module, or not the last
-        written.logits = written.logits.flatten(0, 1)[places_N]
-    return written
-
-
-def before_last_layer(
-    lm: LanguageModel, model: Any, inputs: dict[str, Tensor], places_N: Tensor, use: Callable[[Any, Tensor], T]
-) -> T:
-    """What `use` makes of the last layer and of what it is given at these places (N, H); its own work is left out.
-
-    It is called from within the network's forward pass: where weights are sharded, there they are whole.
-    """
-    found: list[T] = []
-
-    def instead(layer: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        found.append(use(layer, given[0].flatten(0, 1)[places_N]))
-        return (given[0][:0], *given[1:])
-
-    hook = lm.model.get_output_embeddings().register_forward_pre_hook(instead)
-    try:
-        model(**inputs, use_cache=False)
-    finally:
-        hook.remove()
-    return found[0]
-
-
-@contextmanager
-def _only_at(places_N: Tensor, layer: Any) -> Iterator[None]:
-    def choose(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (given[0].flatten(0, 1)[places_N], *given[1:])
-
-    hook = layer.register_forward_pre_hook(choose) if layer is not None else None
-    try:
-        yield
-    finally:
-        if hook:
-            hook.remove()
-
-
-def vocabulary_width(lm: LanguageModel) -> int:
-    """One more than the largest id that names a token. Networks are often wider; what is past it means nothing."""
-    return max(lm.tokenizer.get_vocab().values()) + 1
 
 
 def other_tokenizer(mentor: str, student: str) -> str:

@@ -16,10 +16,18 @@ from tutelage.errors import RunError
 from tutelage.models import LanguageModel
 from tutelage.training.batching import Collator, Row
 from tutelage.training.divergences import Divergence, Student, over_stored, over_tokens
-from tutelage.training.last_layer import Asked, is_plain, learn_through
+from tutelage.training.last_layer import (
+    Asked,
+    before_last_layer,
+    counted,
+    is_plain,
+    learn_through,
+    logits_at,
+    vocabulary_width,
+)
 from tutelage.training.losses import LossSum, token_count
 from tutelage.training.objective import Found
-from tutelage.training.soft_labels import SoftLabels, before_last_layer, counted, logits_at, vocabulary_width
+from tutelage.training.soft_labels import SoftLabels
 
 LOGIT_MSE, HIDDEN_MSE = "logit-mse", "hidden-mse"
 LIVE_ONLY = (LOGIT_MSE, HIDDEN_MSE)
