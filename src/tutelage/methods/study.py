@@ -19,7 +19,7 @@ from tutelage.formats import Format, get_format
 from tutelage.methods.annotating import annotated
 from tutelage.methods.knowledge import Knowledge
 from tutelage.methods.lessons import EXPLAIN, GOLD, PREDICT, Lessons
-from tutelage.methods.predicting import SHOTS, load, predictions
+from tutelage.methods.predicting import SHOTS, device_of, load, predictions
 from tutelage.methods.verifying import verified
 from tutelage.rationales.keep import Kept, keep
 from tutelage.recipe import LearnerSection, MentorSection, Recipe
@@ -187,9 +187,11 @@ class Study:
             inputs |= {"max_missed": soft.max_missed, "against": checkpoints.fingerprint(reader.model)}
 
         def make(folder: Path) -> None:
-            from tutelage.models import load as load_model
+            from tutelage import models
             from tutelage.training.soft_labels import write_soft_labels
 
+            uses_tail = soft.draws is None and soft.top_k is not None
+            device = device_of(self.recipe.compute.device)
             write_soft_labels(
                 load(self, mentor),
                 [Example(**row) for row in read_jsonl(examples.folder / "train.jsonl")],
@@ -197,7 +199,7 @@ class Study:
                 **limits,
                 **stored,
                 max_missed=soft.max_missed,
-                against=None if soft.draws or soft.top_k is None else load_model(reader.model),
+                against=models.load(reader.model, device=device) if uses_tail else None,
                 on_done=lambda done, total: self.tell("lends soft labels", {"done": done, "total": total}),
             )
 
