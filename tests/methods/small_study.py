@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import pytest
 
 from tutelage.formats import get_format
+from tutelage.generation.local import LocalGenerator
 from tutelage.methods import Study
 from tutelage.methods.check import plans
 from tutelage.methods.sources import load_task
@@ -15,7 +19,7 @@ from tutelage.pocket import atlas
 from tutelage.pocket.teacher import write
 from tutelage.recipe import Recipe, parse
 from tutelage.runs import Stage, Workspace, read_jsonl
-from tutelage.types import Passage, Question
+from tutelage.types import Passage, Question, question_from_json
 
 FORMAT = get_format("arrow")
 ARMS = ["reasoning-distillation", "kard", "kard-bm25", "kard-oracle"]
@@ -120,3 +124,31 @@ def predictions_of(out: Path, arm: str) -> list[dict[str, Any]]:
     """The rows of an arm's first seed."""
     (path, *_) = [a["predictions"] for a in results_of(out)["arms"] if a["arm"] == arm]
     return read_jsonl(out / path)
+
+
+def questions_of(out: Path) -> dict[str, Question]:
+    """The questions of a run, by id."""
+    (folder,) = stages(out, "questions")
+    return {row["id"]: question_from_json(row) for row in read_jsonl(folder / "questions.jsonl")}
+
+
+class Asked(NamedTuple):
+    """One call of a local model."""
+
+    prompts: Sequence[str]
+    samples: int
+
+
+@contextmanager
+def recorded_prompts() -> Generator[list[Asked]]:
+    """Everything that local models are asked within this context."""
+    calls: list[Asked] = []
+    write = LocalGenerator.write
+
+    def recording(self: LocalGenerator, prompts: Sequence[str], **settings: Any) -> Any:
+        calls.append(Asked(prompts, settings.get("samples", 1)))
+        return write(self, prompts, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalGenerator, "write", recording)
+        yield calls

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,16 +12,16 @@ from small_study import (
     corpus_of,
     planned,
     predictions_of,
+    questions_of,
     raw,
     recipe,
+    recorded_prompts,
     results_of,
-    stages,
     study_of,
     write_world,
 )
 
 from tutelage.errors import RecipeError
-from tutelage.generation.local import LocalGenerator
 from tutelage.methods.finding import first_right, silver_passages
 from tutelage.methods.knowledge import read_hits
 from tutelage.methods.run import run
@@ -36,7 +35,7 @@ from tutelage.retrieval.bm25 import Bm25
 from tutelage.runs import Stage, read_json, read_jsonl
 from tutelage.training.batching import tokenize
 from tutelage.training.soft_labels import SoftLabels
-from tutelage.types import Example, Question, question_from_json, rationale_from_json
+from tutelage.types import Example, Question, rationale_from_json
 
 ARMS = ["grounded-mentor", "grounded-mentor-alone"]
 CHANGES: dict[str, Any] = {
@@ -56,8 +55,7 @@ class Finished(NamedTuple):
 
     @property
     def questions(self) -> dict[str, Question]:
-        (folder,) = stages(self.out, "questions")
-        return {row["id"]: question_from_json(row) for row in read_jsonl(folder / "questions.jsonl")}
+        return questions_of(self.out)
 
     def stage(self, name: str, arm: str = "grounded-mentor", seed: int = 1) -> list[Stage]:
         return [s for s in planned(self.recipe, self.out, arm, seed).values() if s.name == name]
@@ -67,16 +65,9 @@ class Finished(NamedTuple):
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     world = write_world(tmp_path_factory.mktemp("grounded"))
     wanted = recipe(world, ARMS, **CHANGES)
-    sampled: list[str] = []
-    write = LocalGenerator.write
-
-    def noting(self: LocalGenerator, asked: Sequence[str], **settings: Any) -> Any:
-        sampled.extend(asked if settings.get("samples", 1) > 1 else ())
-        return write(self, asked, **settings)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalGenerator, "write", noting)
+    with recorded_prompts() as calls:
         run(wanted, "# text", world / "run", name="grounded")
+    sampled = [prompt for call in calls if call.samples > 1 for prompt in call.prompts]
     return Finished(world, world / "run", wanted, sampled)
 
 

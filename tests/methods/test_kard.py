@@ -14,8 +14,10 @@ from small_study import (
     kinds,
     planned,
     predictions_of,
+    questions_of,
     raw,
     recipe,
+    recorded_prompts,
     results_of,
     stages,
     study_of,
@@ -25,7 +27,6 @@ from small_study import (
 from tutelage.cli import ask as ask_command
 from tutelage.errors import ModelError
 from tutelage.fitting import fit
-from tutelage.generation.local import LocalGenerator
 from tutelage.methods.ask import ask
 from tutelage.methods.lessons import Shown
 from tutelage.methods.predicting import Asking
@@ -35,7 +36,7 @@ from tutelage.models import load_tokenizer
 from tutelage.recipe import Recipe
 from tutelage.retrieval.late_interaction import LateInteraction
 from tutelage.runs import Stage, read_json, read_jsonl, write_json, write_jsonl
-from tutelage.types import Question, question_from_json
+from tutelage.types import Question
 
 THREE = ["kard", "kard-bm25", "kard-oracle"]
 SILVER = ("silver", "silver-hits")
@@ -53,8 +54,7 @@ class Finished(NamedTuple):
 
     @property
     def questions(self) -> dict[str, Question]:
-        (folder,) = stages(self.out, "questions")
-        return {row["id"]: question_from_json(row) for row in read_jsonl(folder / "questions.jsonl")}
+        return questions_of(self.out)
 
     def stage(self, arm: str, name: str) -> list[Stage]:
         return [s for s in planned(self.recipe, self.out, arm).values() if s.name == name]
@@ -64,16 +64,9 @@ class Finished(NamedTuple):
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     world = write_world(tmp_path_factory.mktemp("kard"))
     wanted = recipe(world)
-    prompts: list[str] = []
-    write = LocalGenerator.write
-
-    def noting(self: LocalGenerator, asked: Sequence[str], **settings: Any) -> Any:
-        prompts.extend(asked)
-        return write(self, asked, **settings)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalGenerator, "write", noting)
+    with recorded_prompts() as calls:
         run(wanted, "# text", world / "run", name="kard")
+    prompts = [prompt for call in calls for prompt in call.prompts]
     return Finished(world, world / "run", wanted, prompts)
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from small_study import corpus_of, predictions_of, recipe, stages, write_world
+from small_study import corpus_of, predictions_of, questions_of, recipe, recorded_prompts, stages, write_world
 
 from tutelage.formats import Reading, get_format
-from tutelage.generation.local import LocalGenerator
 from tutelage.methods.ask import ask
 from tutelage.methods.run import run
 from tutelage.runs import read_jsonl
-from tutelage.types import Question, question_from_json
+from tutelage.types import Question
 
 KARD = get_format("kard-published")
 MODELS = {"t5": "pocket/nano", "gpt": "pocket/causal-nano"}
@@ -29,8 +27,7 @@ class Finished(NamedTuple):
 
     @property
     def questions(self) -> dict[str, Question]:
-        (folder,) = stages(self.out, "questions")
-        return {row["id"]: question_from_json(row) for row in read_jsonl(folder / "questions.jsonl")}
+        return questions_of(self.out)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -44,16 +41,9 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         student={"model": MODELS[request.param], **ROOM},
         few_shot={"shots": 1},
     )
-    prompts: list[str] = []
-    write = LocalGenerator.write
-
-    def noting(self: LocalGenerator, asked: Sequence[str], **settings: Any) -> Any:
-        prompts.extend(asked)
-        return write(self, asked, **settings)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalGenerator, "write", noting)
+    with recorded_prompts() as calls:
         run(wanted, "# text", world / "run", name="published")
+    prompts = [prompt for call in calls for prompt in call.prompts]
     return Finished(request.param, world, world / "run", prompts)
 
 
@@ -84,17 +74,10 @@ def test_an_untaught_student_sees_the_instruction_once(finished: Finished):
     assert {"\n" in prompt for prompt in shown} == {finished.kind == "gpt"}
 
 
-def test_who_asks_the_student_asks_in_the_words_it_learnt(finished: Finished, monkeypatch: pytest.MonkeyPatch):
+def test_who_asks_the_student_asks_in_the_words_it_learnt(finished: Finished):
     """A folder that is passed on has nothing but its card to go by."""
-    asked: list[str] = []
-    write = LocalGenerator.write
-
-    def noting(self: LocalGenerator, prompts: Sequence[str], **settings: Any) -> Any:
-        asked.extend(prompts)
-        return write(self, prompts, **settings)
-
-    monkeypatch.setattr(LocalGenerator, "write", noting)
     question = next(q for q in finished.questions.values() if q.split == "test")
-    reply = ask(finished.out / "students" / "kard-bm25-seed1", question.text)
-    assert asked == [KARD.prompt(question, reply.passages)]
+    with recorded_prompts() as calls:
+        reply = ask(finished.out / "students" / "kard-bm25-seed1", question.text)
+    assert [prompt for call in calls for prompt in call.prompts] == [KARD.prompt(question, reply.passages)]
     assert len(reply.passages) == 2

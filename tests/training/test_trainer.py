@@ -33,6 +33,17 @@ def settings(**changes: Any) -> Settings:
     return plain_settings(**{"epochs": 1, "learning_rate": 1e-2, "optimizer": "adamw_torch_fused", **changes})
 
 
+def plain_step(lm: LanguageModel, optimizer: torch.optim.Optimizer, batch_rows: list[Row]) -> None:
+    """What a step must amount to, without a Trainer."""
+    batch = Collator(lm)(batch_rows)
+    labels_BT, weights_B = batch.pop("labels"), batch.pop("weights")
+    loss = cross_entropy(lm.model(**batch).logits, labels_BT, weights_B)
+    (loss.sum / loss.count).backward()
+    torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
 def weights_after(folder: Path, data: list[Row], chosen: Settings, tmp_path: Path) -> dict[str, torch.Tensor]:
     return trained_weights(folder, FromTargets(), lambda _: data, chosen, tmp_path)
 
@@ -85,13 +96,7 @@ def test_a_step_equals_one_of_a_plain_loop_over_random_batches(folder: Path, tmp
     for epoch in range(2):
         order = torch.randperm(20, generator=torch.Generator().manual_seed(1_000_003 + epoch)).tolist()
         for at in range(0, 20, 8):
-            batch = Collator(lm)([data[i] for i in order[at : at + 8]])
-            labels_BT, weights_B = batch.pop("labels"), batch.pop("weights")
-            loss = cross_entropy(lm.model(**batch).logits, labels_BT, weights_B)
-            (loss.sum / loss.count).backward()
-            torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+            plain_step(lm, optimizer, [data[i] for i in order[at : at + 8]])
     chosen = settings(epochs=2, batch_size=8, optimizer="sgd", learning_rate=0.1)
     assert distance(weights_after(folder, data, chosen, tmp_path), lm.model.state_dict()) < 2e-5
 
@@ -101,13 +106,7 @@ def test_equals_a_plain_loop(folder: Path, tmp_path: Path):
     data, lm = rows(6), without_dropout(folder)
     optimizer = torch.optim.SGD(lm.model.parameters(), lr=0.1)
     for _ in range(3):
-        batch = Collator(lm)(data)
-        labels_BT, weights_B = batch.pop("labels"), batch.pop("weights")
-        loss = cross_entropy(lm.model(**batch).logits, labels_BT, weights_B)
-        (loss.sum / loss.count).backward()
-        torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        plain_step(lm, optimizer, data)
     chosen = settings(epochs=3, batch_size=6, optimizer="sgd", learning_rate=0.1)
     assert distance(weights_after(folder, data, chosen, tmp_path), lm.model.state_dict()) < 2e-5
 
