@@ -9,8 +9,13 @@ import sys
 import pytest
 
 FAULTS = """
-import resource, statistics, sys, torch
+import mmap, resource, statistics, sys, torch
 from tutelage.training.memory import keep_freed_memory
+fresh = mmap.mmap(-1, 4 << 20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+fresh.write(bytes(len(fresh)))
+if resource.getrusage(resource.RUSAGE_SELF).ru_minflt == before:
+    sys.exit("not counted")
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 weight = torch.randn(32_000, 8, requires_grad=True)
@@ -31,11 +36,13 @@ def test_a_step_asks_for_no_new_pages():
     """
 
     def faults(how: str) -> float:
-        done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True)
+        if done.stderr.strip() == "not counted":
+            pytest.skip("this kernel counts no page faults")
+        assert done.returncode == 0, done.stderr
         return float(done.stdout)
 
-    assert faults("kept") <= 10
-    assert faults("default") > 1000
+    assert faults("kept") <= 10 < faults("default")  # thousands of small pages, or dozens of huge ones
 
 
 HELD = """
