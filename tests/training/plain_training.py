@@ -18,13 +18,20 @@ from tutelage.training.trainer import DistillationTrainer
 
 
 def without_dropout(folder: Path) -> LanguageModel:
-    """A model whose loss is the same however its rows are dealt into batches."""
+    """A model whose loss is the same however its rows are dealt into batches, and whose gradient has no jumps.
+
+    ReLU's does: with the kernels of one processor a single unit came to 1.3e-7 in a whole batch and to -4.5e-8 in parts
+    of it, and weights ended 6e-5 apart. With GELU they are 6e-8 apart.
+    """
     lm = load(folder)
     for module in lm.model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         if isinstance(getattr(module, "dropout", None), float):
             module.__dict__["dropout"] = 0.0
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.ReLU):
+                setattr(module, name, torch.nn.GELU())
     return lm
 
 
@@ -54,13 +61,3 @@ def distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     """The largest difference of any two weights."""
     assert a.keys() == b.keys()
     return max(float((a[name] - b[name]).abs().max()) for name in a)
-
-
-def alike(a: Mapping[str, Tensor], b: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> bool:
-    """Whether two trainings moved the weights from `before` alike, to a hundredth of the largest movement.
-
-    The same sums added up in another order agree to a millionth, until a unit whose input is nearly 0 falls on the
-    other side of a ReLU: that was a two-thousandth with the kernels of one processor. What a batch weighs wrongly
-    moves weights by more than a hundredth.
-    """
-    return distance(a, b) < 0.01 * distance(a, before)

@@ -42,7 +42,8 @@ def test_a_step_asks_for_no_new_pages():
         assert done.returncode == 0, done.stderr
         return float(done.stdout)
 
-    assert faults("kept") <= 10 < faults("default")  # thousands of small pages, or dozens of huge ones
+    assert faults("kept") <= 10
+    assert faults("default") > 1000
 
 
 HELD = """

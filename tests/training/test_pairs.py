@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from plain_training import alike, distance, plain_settings, weights_after, without_dropout
+from plain_training import distance, plain_settings, weights_after, without_dropout
 
 from tutelage.formats import FORMATS
 from tutelage.models import LanguageModel, load
@@ -142,10 +142,8 @@ def test_batches_can_be_split(folder: Path, tmp_path: Path):
     teaching = FromPairs(PAIRS, "-->", weight=2.0)
     whole = weights_after(folder, teaching, rows_of, plain_settings(batch_size=8), tmp_path)
     parts = weights_after(folder, teaching, rows_of, plain_settings(batch_size=2, accumulate=3), tmp_path)
-    plainly = weights_after(folder, TARGETS, rows_of, plain_settings(batch_size=8), tmp_path)
-    before = without_dropout(folder).model.state_dict()
-    assert alike(whole, parts, before)
-    assert not alike(whole, plainly, before)
+    assert distance(whole, parts) < 2e-5
+    assert distance(whole, weights_after(folder, TARGETS, rows_of, plain_settings(batch_size=8), tmp_path)) > 1e-4
 
 
 def test_without_weight_it_is_plain_training(folder: Path, tmp_path: Path):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from plain_training import alike, distance, plain_settings, weights_after, without_dropout
+from plain_training import distance, plain_settings, weights_after, without_dropout
 
 from tutelage.errors import TextError
 from tutelage.models import LanguageModel, load, quiet
@@ -89,10 +89,8 @@ def test_a_question_stands_with_all_its_tasks(folder: Path):
 def test_batches_can_be_split(folder: Path, tmp_path: Path):
     whole = weights_after(folder, shared(0.5), rows_of, plain_settings(batch_size=4), tmp_path)
     parts = weights_after(folder, shared(0.5), rows_of, plain_settings(batch_size=1, accumulate=4), tmp_path)
-    otherwise = weights_after(folder, shared(0.9), rows_of, plain_settings(batch_size=4), tmp_path)
-    before = without_dropout(folder).model.state_dict()
-    assert alike(whole, parts, before)
-    assert not alike(whole, otherwise, before)
+    assert distance(whole, parts) < 2e-5
+    assert distance(whole, weights_after(folder, shared(0.9), rows_of, plain_settings(batch_size=4), tmp_path)) > 1e-4
 
 
 def test_all_of_one_task_is_plain_training_on_it(folder: Path, tmp_path: Path):
