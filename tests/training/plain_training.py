@@ -20,8 +20,8 @@ from tutelage.training.trainer import DistillationTrainer
 def without_dropout(folder: Path) -> LanguageModel:
     """A model whose loss is the same however its rows are dealt into batches, and whose gradient has no jumps.
 
-    ReLU's does: with the kernels of one processor a single unit came to 1.3e-7 in a whole batch and to -4.5e-8 in parts
-    of it, and weights ended 6e-5 apart. With GELU they are 6e-8 apart.
+    ReLU's does: with the kernels of one processor the input of a single unit was 1.3e-7 in parts of a batch
+    and -4.5e-8 in the whole of it, and weights ended 6e-5 apart. With GELU they are 6e-8 apart.
     """
     lm = load(folder)
     for module in lm.model.modules():
