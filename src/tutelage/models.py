@@ -12,7 +12,7 @@ import copy
 import hashlib
 import random
 import warnings
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -350,6 +350,24 @@ def evaluating(lm: LanguageModel) -> Generator[None]:
         np.random.set_state(states[1])
         for module, mode in modes.items():
             module.training = mode
+
+
+@contextmanager
+def output_layer_input(lm: LanguageModel, change: Callable[[Tensor], Tensor]) -> Generator[bool]:
+    """Within this context the output layer reads change(hidden) instead of the hidden states (B, T, H).
+
+    Positions that are left out cost nothing as wide as the vocabulary. Gives False for a network whose output layer is
+    no module: then nothing changes, and the caller chooses among the logits.
+    """
+    layer = lm.model.get_output_embeddings()
+    if layer is None:
+        yield False
+        return
+    hook = layer.register_forward_pre_hook(lambda _, given: (change(given[0]), *given[1:]))
+    try:
+        yield True
+    finally:
+        hook.remove()
 
 
 @contextmanager

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -27,7 +26,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from tutelage.errors import ModelError
 from tutelage.generation.cache import make_roomy
 from tutelage.generation.sharing import is_shareable, share, sharing
-from tutelage.models import LanguageModel, is_adapted
+from tutelage.models import LanguageModel, is_adapted, output_layer_input
 from tutelage.seeds import uniforms
 
 ENDED = 1 / 8
@@ -174,25 +173,10 @@ class Reader:
         if self.placed:
             places_BS = (self.mask_BS.cumsum(-1) - 1).clamp(min=0)
             inputs["position_ids"] = places_BS[:, -inputs["input_ids"].shape[1] :]
-        with _last_place(self.lm.model.get_output_embeddings()):
+        with output_layer_input(self.lm, lambda hidden_BTH: hidden_BTH[:, -1:]):
             return self.lm.model(
                 **inputs, attention_mask=self.mask_BS, past_key_values=self.cache, use_cache=True, return_dict=True
             )
-
-
-@contextmanager
-def _last_place(layer: Any) -> Iterator[None]:
-    """Only the last token of a row passes this layer: nothing as wide as the vocabulary is made for the others."""
-
-    def last(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (given[0][:, -1:], *given[1:])
-
-    hook = layer.register_forward_pre_hook(last) if layer is not None else None
-    try:
-        yield
-    finally:
-        if hook:
-            hook.remove()
 
 
 def padded(lm: LanguageModel, prompts: Sequence[list[int]]) -> tuple[Tensor, Tensor]:

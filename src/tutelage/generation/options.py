@@ -15,7 +15,6 @@ read once for each option that does not begin another. The encoder of an encoder
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any, NamedTuple, cast
 
@@ -24,7 +23,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from tutelage.errors import TextError
-from tutelage.models import LanguageModel, evaluating
+from tutelage.models import LanguageModel, evaluating, output_layer_input
 
 
 class Asked(NamedTuple):
@@ -145,8 +144,14 @@ def _scores(lm: LanguageModel, asked: Sequence[Asked]) -> list[list[float]]:
     steps = torch.arange(max(len(row) for _, row in rows) + 1, device=lm.device)
     first_B1 = torch.tensor([[_first(lm, each)] for each, _ in rows], device=lm.device)
     last_B1 = torch.tensor([[_first(lm, each) + len(row)] for each, row in rows], device=lm.device)
-    with _places(lm.model.get_output_embeddings(), torch.minimum(first_B1 + steps, last_B1)):
-        logits_BKV = _read(lm, rows)
+    places_BK = torch.minimum(first_B1 + steps, last_B1)
+
+    def chosen(all_BTW: Tensor) -> Tensor:
+        return all_BTW.gather(1, places_BK[..., None].expand(-1, -1, all_BTW.shape[-1]))
+
+    with output_layer_input(lm, chosen) as are_chosen:
+        logits = _read(lm, rows)
+    logits_BKV = logits if are_chosen else chosen(logits)
     log_probs_BKV = logits_BKV.float().log_softmax(-1)
     found: list[list[float]] = []
     start = 0
@@ -195,17 +200,3 @@ def _stacked(lm: LanguageModel, rows: Sequence[Sequence[int]]) -> tuple[Tensor, 
     ids = [[*row, *[lm.pad_id] * (longest - len(row))] for row in rows]
     mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
     return torch.tensor(ids, device=lm.device), torch.tensor(mask, device=lm.device)
-
-
-@contextmanager
-def _places(layer: Any, places_BK: Tensor) -> Iterator[None]:
-    """Only these places of each row pass the layer: nothing as wide as the vocabulary is made for the others."""
-
-    def chosen(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (given[0].gather(1, places_BK[..., None].expand(-1, -1, given[0].shape[-1])), *given[1:])
-
-    hook = layer.register_forward_pre_hook(chosen)
-    try:
-        yield
-    finally:
-        hook.remove()

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tutelage.models import LanguageModel, evaluating
+from tutelage.models import LanguageModel, evaluating, output_layer_input
 from tutelage.training.blocks import Asked, Numbers, Positions, wide
 from tutelage.training.divergences import Student, student_of
 from tutelage.training.losses import IGNORED
@@ -183,7 +182,7 @@ def written_at(lm: LanguageModel, model: Any, inputs: dict[str, Tensor], places_
     The others never pass its last layer: for prompts and padding nothing as wide as the vocabulary is made. `model` is
     `lm.model`, or what a Trainer has wrapped around it.
     """
-    with _only_at(places_N, lm.model.get_output_embeddings()):
+    with output_layer_input(lm, lambda hidden_BTH: hidden_BTH.flatten(0, 1)[places_N]):
         written = model(**inputs, use_cache=False, **asked)
     if written.logits.dim() == 3:  # a network whose last layer is no module, or not the last
         written.logits = written.logits.flatten(0, 1)[places_N]
@@ -198,30 +197,15 @@ def before_last_layer(
     It is called from within the network's forward pass: where weights are sharded, there they are whole.
     """
     found: list[T] = []
+    layer = lm.model.get_output_embeddings()
 
-    def instead(layer: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        found.append(use(layer, given[0].flatten(0, 1)[places_N]))
-        return (given[0][:0], *given[1:])
+    def instead(hidden_BTH: Tensor) -> Tensor:
+        found.append(use(layer, hidden_BTH.flatten(0, 1)[places_N]))
+        return hidden_BTH[:0]
 
-    hook = lm.model.get_output_embeddings().register_forward_pre_hook(instead)
-    try:
+    with output_layer_input(lm, instead):
         model(**inputs, use_cache=False)
-    finally:
-        hook.remove()
     return found[0]
-
-
-@contextmanager
-def _only_at(places_N: Tensor, layer: Any) -> Iterator[None]:
-    def choose(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (given[0].flatten(0, 1)[places_N], *given[1:])
-
-    hook = layer.register_forward_pre_hook(choose) if layer is not None else None
-    try:
-        yield
-    finally:
-        if hook:
-            hook.remove()
 
 
 def vocabulary_width(lm: LanguageModel) -> int:
