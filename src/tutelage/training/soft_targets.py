@@ -5,6 +5,7 @@ Where the student's logits are nothing but its last layer's, they are never made
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,7 @@ class Mixture:
         return {name: getattr(self, name) for name in ("loss", "weight", "temperature", "scaled")}
 
 
-class SoftTargets:
+class SoftTargets(ABC):
     """Targets and a mentor's distributions for them: what all kinds share."""
 
     terms: tuple[str, ...] = ("rationale", "soft")
@@ -95,11 +96,11 @@ class SoftTargets:
         terms_2 = self.mix(*self.distances(model, batch, places_N, labels_N), weights_N)
         return terms_2.sum(), terms_2
 
+    @abstractmethod
     def distances(
         self, model: Any, batch: dict[str, Tensor], places_N: Tensor, labels_N: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Negative log-likelihood of each counted label, and the student's distance from the mentor there."""
-        raise NotImplementedError
+        """Negative log-likelihood (N) of each counted label, and the student's distance (N) from the mentor there."""
 
     def mix(self, nll_N: Tensor, distance_N: Tensor, weights_N: Tensor) -> Tensor:
         """The two terms as they enter the loss."""
