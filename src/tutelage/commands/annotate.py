@@ -68,7 +68,7 @@ def annotate(
     same command asks only for what is missing, and nothing is paid for twice.
     docs/teacher.md explains every key.
     """
-    from tutelage.methods.annotating import cost_of, estimates, write
+    from tutelage.methods.annotating import estimates, write
 
     changes = [*(overrides or ()), *([] if budget is None else [f"teacher.budget={budget}"])]
     study = _study(recipe, changes, run)
@@ -89,11 +89,7 @@ def annotate(
         raise typer.Exit(130) from None
     path = out or desk.folder / "teacher" / "rationales.jsonl"
     _leave(study, found, path)
-    _tell_yield(found)
-    if found.written.books:
-        _tell_cost(cost_of(found))
-    if not found.kept.rationales:
-        _tell_texts(study, found)
+    _tell(study, found)
     typer.echo(f"rationales  {path}")
 
 
@@ -164,6 +160,17 @@ def _leave(study: Study, found: Found, path: Path) -> None:
     questions = asked_questions(study)
     finished = [r for r in found.judged if r.finished]
     write_jsonl(path, ({"question": questions[r.question_id].text, **to_json(r)} for r in finished))
+
+
+def _tell(study: Study, found: Found) -> None:
+    """How many rationales are right and what they cost; where none is, some of the texts."""
+    from tutelage.methods.annotating import cost_of
+
+    _tell_yield(found)
+    if found.written.books:
+        _tell_cost(cost_of(found))
+    if not found.kept.rationales:
+        _tell_texts(study, found)
 
 
 def _tell_yield(found: Found) -> None:

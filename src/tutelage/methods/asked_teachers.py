@@ -55,7 +55,7 @@ FEW_FAILURES = 0.05
 
 
 MANY_CUT = 0.1
-"""With a larger share of texts that are cut off a note names the limit, and with unknown tags those tags."""
+"""A note is written when a larger share of the texts than this is cut off, or holds tags that are not known."""
 
 
 @dataclass(frozen=True, slots=True)
