@@ -74,6 +74,14 @@ def test_a_preview_asks_nobody(tutelage: Told, tmp_path: Path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_preview_of_a_teacher_that_is_sent_nothing_says_so(tutelage: Told, tmp_path: Path):
+    """An empty screen looks like a fault."""
+    (tmp_path / "mine.jsonl").touch()
+    found = tutelage("annotate", "", "--preview", "2", backend="recorded", path="mine.jsonl", model=None, base_url=None)
+    assert found.exit_code == 0, found.output
+    assert found.output.startswith("Nothing is sent")
+
+
 def test_nothing_kept_shows_what_was_written(tutelage: Told):
     """Wrong model, wrong prompt or wrong reader: three texts tell which."""
     with FakeModel(lambda prompt, n: "I would rather not say.") as model:

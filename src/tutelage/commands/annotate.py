@@ -119,7 +119,10 @@ def _desk(study: Study, *, retry: bool) -> Desk:
 def _preview(study: Study, desk: Desk, count: int) -> None:
     from tutelage.methods.annotating import asked_parts
 
-    for teacher, asked in asked_parts(study, desk):
+    parts = asked_parts(study, desk)
+    if not parts:
+        typer.echo("Nothing is sent: the rationales of this recipe's teacher are recorded or made by a program.")
+    for teacher, asked in parts:
         for each in asked[:count]:
             typer.echo(f"=== {teacher.model}, {each.question.id}, {each.wish.samples} samples")
             for message in each.wish.request.messages:
